@@ -1,0 +1,110 @@
+package stage
+
+import (
+	"time"
+
+	"github.com/telluride-stream/telluride/engine/record"
+)
+
+// Operator is one stage between source and sink: a plain state machine that
+// is called by one goroutine at a time. It never reads a clock, never blocks
+// and starts nothing; time is an argument ([Context]).
+//
+// The interfaces Timed, Holder, Stateful and Ender are optional.
+type Operator interface {
+	// Process takes the next record and says what became of it. A panic makes
+	// a dead letter of the record. The record's memory is valid until Process
+	// returns, and that of a record in [Context.Emit] as [Context] says.
+	Process(c *Context, r *record.Record) Verdict
+}
+
+// Verdict is what became of a record. Every record has exactly one, and the
+// ledger counts them.
+type Verdict uint8
+
+const (
+	Pass   Verdict = iota // goes on, changed in place or not
+	Filter                // dropped as the flow says
+	Absorb                // went into a state, or into records made anew
+	Hold                  // kept, to be passed later by Context.Release
+	Gone                  // left by Context.Dead or Context.Late
+)
+
+// Timed is an operator for which the passing of time matters.
+type Timed interface {
+	// Advance is called behind the records of every batch, also of empty
+	// ones, with Context.Now and Context.Watermark moved on. Neither ever
+	// goes back.
+	Advance(c *Context)
+}
+
+// Holder is an operator that holds records back to pass them on later.
+type Holder interface {
+	// Held says what is held now. It is called behind every batch and must be cheap.
+	Held() Held
+	// Flush lets every held record go (Context.Release).
+	Flush(c *Context)
+}
+
+// Held describes held records. The zero Held holds nothing.
+type Held struct {
+	Records int
+	// Epoch is the oldest Context.Epoch at which a held record came.
+	Epoch uint64
+	// Watermark is the lowest Record.Watermark of the held records: what is
+	// behind the operator must not take the time to be further than that.
+	Watermark int64
+}
+
+// Ender is an operator that has something to say when its input ends.
+type Ender interface {
+	// End closes what is open (a global window, say). It follows the last
+	// Advance, whose watermark is record.MaxTime.
+	End(c *Context)
+}
+
+// Stateful is an operator whose state outlives it. State is kept per key,
+// never per lane: a key is a record's Key, byte for byte.
+type Stateful interface {
+	// Snapshot writes what changed since the last Snapshot. The writer copies
+	// what it is given.
+	Snapshot(w StateWriter)
+	// Restore gives back one entry of the last committed snapshot, before any
+	// Process. It is called for the keys of this operator's lane only.
+	Restore(key string, value []byte) error
+}
+
+// StateWriter takes the changes of one snapshot.
+type StateWriter interface {
+	Put(key string, value []byte)
+	Delete(key string)
+}
+
+// OperatorSpec is a checked operator: what a plan knows of it.
+type OperatorSpec struct {
+	// New makes one instance; every lane has its own.
+	New func() Operator
+	// RecordWise says that the operator only passes, filters or dead-letters
+	// each record by itself: no state, no time, no new records. Neighbouring
+	// ones are fused.
+	RecordWise bool
+	// Stateful says that New's operators implement Stateful. State is found
+	// again by the stage's name and Signature.
+	Stateful  bool
+	Signature string
+	// Holds says that New's operators implement Holder.
+	Holds bool
+	// Makes says that the records behind the operator are made by it, rather
+	// than those that came in.
+	Makes bool
+	// Opaque says that what leaves the operator is no longer an object with
+	// fields, but a text to be written as it is: only sinks may follow.
+	Opaque bool
+	// Ordered says that the operator's results depend on the order of records.
+	Ordered bool
+	// Timer is the finest time, in processing time, that the operator wants
+	// to notice; 0: none. The engine's tick is at most this.
+	Timer time.Duration
+	// Text says in a few words what it does, for graphs: "tumbling 10s by sensor_id".
+	Text string
+}

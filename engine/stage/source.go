@@ -1,0 +1,93 @@
+package stage
+
+import (
+	"context"
+	"io"
+	"log/slog"
+
+	"github.com/telluride-stream/telluride/engine/clock"
+	"github.com/telluride-stream/telluride/engine/expr"
+	"github.com/telluride-stream/telluride/engine/record"
+)
+
+// Source reads records from the outside. The engine calls Open once, then
+// Read from one goroutine until it returns an error, and Close at the end.
+// Settle may be called while a Read is under way.
+type Source interface {
+	// Open connects and goes to a position that an earlier Read returned; nil
+	// is the beginning. It may be called again after Close.
+	Open(ctx context.Context, position []byte) error
+
+	// Read blocks until there are records, and returns what there is rather
+	// than wait for more. io.EOF says that the input has ended. An error that
+	// [IsTransient] calls so ends the session: the engine starts again from
+	// the last commit, after a back-off. Any other error ends the flow.
+	Read(ctx context.Context) (Input, error)
+
+	// Settle says that everything up to a sequence number is durable. It is
+	// called in order, and once per sequence number at most.
+	Settle(ctx context.Context, s Settlement) error
+
+	Close() error
+}
+
+// Input is what one Read returns.
+type Input struct {
+	// Batch holds at least one record or side record; the reader owns it. The
+	// source sets Payload (or Fields and Shape), Meta and Origin.Seq of each
+	// record; the engine does the rest. What a source cannot make a record of
+	// (a row with too many columns, say) is a dead letter in Side, with the
+	// raw bytes as payload and a sequence number like any other.
+	Batch *record.Batch
+	// Position is where reading goes on behind this batch. nil for a source
+	// that cannot be positioned, such as a queue.
+	Position []byte
+	// Seen and Size are how much input has been read and how much there is,
+	// in bytes, for showing progress; Size 0: unknown.
+	Seen, Size int64
+}
+
+// Settlement is the fate of the deliveries up to one sequence number, that
+// were not part of an earlier Settlement.
+type Settlement struct {
+	Upto     uint64
+	Rejected []uint64 // ascending, all at most Upto; everything else is acknowledged
+}
+
+// SourceSpec is a checked source: what a plan knows of it.
+type SourceSpec struct {
+	// New makes the source. It opens nothing.
+	New func(Runtime) Source
+	// Raw says that records come as payload bytes in the flow's format, and
+	// are to be decoded. Otherwise they come with Fields and Shape.
+	Raw bool
+	// Schema is what is known of the fields; nil is an open schema.
+	Schema *expr.Schema
+	// Prefetch bounds the deliveries that may be unsettled at a time; 0: no bound.
+	Prefetch int
+	// Rejects says that a rejected delivery is kept by the broker, so that
+	// no dead letter sink is needed for its records.
+	Rejects bool
+	// Text names what is read, for people: a path, a queue.
+	Text string
+}
+
+// Runtime is what the engine gives a source or sink when it makes it.
+type Runtime struct {
+	Flow  string
+	Name  string
+	Clock clock.Clock
+	Log   *slog.Logger
+	// MaxBatch is the largest number of records that one Read shall return,
+	// or one Write will be given.
+	MaxBatch int
+	// Resumed says that the flow goes on from a commit, or after an abort: a
+	// sink must then keep what it wrote before.
+	Resumed bool
+	// Stdin and Stdout are the program's; nil: those of the process.
+	Stdin  io.Reader
+	Stdout io.Writer
+	// Terminal says that Stdout is a terminal, Width its columns; 0: unknown.
+	Terminal bool
+	Width    int
+}

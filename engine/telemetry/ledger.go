@@ -1,0 +1,77 @@
+// Package telemetry counts what happens in a flow: the ledger of every stage,
+// and what has been read, written and lost. It knows no concrete stage.
+package telemetry
+
+import (
+	"sync/atomic"
+
+	"github.com/telluride-stream/telluride/engine/stage"
+)
+
+// Ledger holds the counters of one flow, a row per stage in the order of the
+// flow. It outlives the graph, so that counts go on across a restart.
+type Ledger struct {
+	rows []*Row
+}
+
+// Row is one stage's counters. Lanes add to it once a batch.
+type Row struct {
+	Name, Kind                                          string
+	in, passed, absorbed, filtered, late, dead, emitted atomic.Uint64
+	held                                                atomic.Int64
+	// Bytes is what a source has read, and Seen and Size how far it is (Size
+	// 0: unknown).
+	Bytes, Seen, Size atomic.Int64
+	// Retries is how often a sink had to try again.
+	Retries atomic.Int64
+}
+
+// Row is the row of a stage, made when it is new.
+func (l *Ledger) Row(kind, name string) *Row {
+	for _, r := range l.rows {
+		if r.Name == name && r.Kind == kind {
+			return r
+		}
+	}
+	r := &Row{Name: name, Kind: kind}
+	l.rows = append(l.rows, r)
+	return r
+}
+
+// Rows lists the rows in the order in which they were made.
+func (l *Ledger) Rows() []*Row { return l.rows }
+
+// Add adds counts to the row.
+func (r *Row) Add(c stage.Counts) {
+	add := func(to *atomic.Uint64, n uint64) {
+		if n != 0 {
+			to.Add(n)
+		}
+	}
+	add(&r.in, c.In)
+	add(&r.passed, c.Passed)
+	add(&r.absorbed, c.Absorbed)
+	add(&r.filtered, c.Filtered)
+	add(&r.late, c.Late)
+	add(&r.dead, c.Dead)
+	add(&r.emitted, c.Emitted)
+	if c.Held != 0 {
+		r.held.Add(c.Held)
+	}
+}
+
+// Forget takes what is held out of the row: an abort has discarded it, and it
+// will be read again. in is reduced likewise, so that the row balances.
+func (r *Row) Forget() {
+	held := r.held.Swap(0)
+	r.in.Add(-uint64(held))
+}
+
+// Counts is what the row holds now. While the flow runs, the counts of a
+// batch that is being added may be partly in it.
+func (r *Row) Counts() stage.Counts {
+	return stage.Counts{
+		In: r.in.Load(), Passed: r.passed.Load(), Absorbed: r.absorbed.Load(), Filtered: r.filtered.Load(),
+		Late: r.late.Load(), Dead: r.dead.Load(), Emitted: r.emitted.Load(), Held: r.held.Load(),
+	}
+}
