@@ -1,0 +1,101 @@
+package flow
+
+import (
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/telluride-stream/telluride/engine/conf"
+)
+
+// document is the top level of a flow file.
+type document struct {
+	name, description conf.Text
+	params            *yaml.Node
+	source, sources   *yaml.Node
+	stages            *yaml.Node
+	sink, sinks       *yaml.Node
+	dead, late        *yaml.Node
+	durability        string
+	checkpoint        time.Duration
+}
+
+func (d *document) bind(f *conf.Fields) {
+	f.Text(&d.name, "name", "", "The flow's name: lower-case letters, digits, _ and -. State is kept under it. Default: the name of the file without .yaml.")
+	f.Text(&d.description, "description", "", "What the flow is for, in a sentence or two.")
+	describeParams(f, &d.params)
+	part(f, &d.source, "source", "Where records come from: exactly one kind of source, and the keys below.", "source", new(sourceConfig).bind)
+	parts(f, &d.sources, "sources", "Several sources, instead of source.", "source", new(sourceConfig).bind)
+	parts(f, &d.stages, "stages", "What happens to the records, in order. Each entry is exactly one kind of stage or step. Without stages, records go from the source to the sink as they are.", "stage", new(stageConfig).bind)
+	part(f, &d.sink, "sink", "Where records go: exactly one kind of sink, and the keys below. A flow whose records all end in branches with sinks needs none.", "sink", new(sinkConfig).bind)
+	parts(f, &d.sinks, "sinks", "Several sinks, instead of sink: each gets every record.", "sink", new(sinkConfig).bind)
+	part(f, &d.dead, "dead_letter", "A sink for the records that cannot be processed, each with the reason. Default: a source that can reject deliveries, such as a queue with a dead-letter exchange, does so.", "sink", new(sinkConfig).bind)
+	part(f, &d.late, "late", "A sink for the records that come too late for their window. Default: they are dead letters.", "sink", new(sinkConfig).bind)
+	f.Enum(&d.durability, "durability", "disk", []string{"disk", "memory"}, "Where the flow's state is kept: disk outlives a crash; memory does not, and what was in it is then lost.")
+	f.Object("checkpoint", "How often the flow makes its progress durable.", func(f *conf.Fields) {
+		f.Duration(&d.checkpoint, "interval", time.Second, "The longest time between two checkpoints of a flow with state. Shorter means less to repeat after a crash, longer means less to write.").Min(10 * time.Millisecond)
+	})
+	if f.Describing() {
+		f.OneOf("source", "sources")
+	} else {
+		f.AtMostOne("source", "sources") // that one is missing is said with an example
+	}
+	f.AtMostOne("sink", "sinks")
+}
+
+// part declares one entry with a kind; entries of this grammar are decoded by
+// this package. Its keys are described from bind, its schema is that of what.
+func part(f *conf.Fields, p **yaml.Node, name, doc, what string, bind func(*conf.Fields)) {
+	if f.Describing() {
+		f.Object(name, doc, bind).Schema(reference(what))
+		return
+	}
+	f.Node(p, name, doc)
+}
+
+// parts declares a list of such entries.
+func parts(f *conf.Fields, p **yaml.Node, name, doc, what string, bind func(*conf.Fields)) {
+	if f.Describing() {
+		var items []struct{}
+		conf.Objects(f, name, doc, &items, func(_ *struct{}, f *conf.Fields) { bind(f) }).Schema(map[string]any{
+			"type": "array", "minItems": 1, "items": reference(what),
+		})
+		return
+	}
+	f.Node(p, name, doc)
+}
+
+// list is the entries of a list; anything else, and an empty list, is
+// reported. A single mapping is taken as a list of one, so that what is wrong
+// inside it is reported too.
+func (c *compiler) list(n *yaml.Node, name, example string) []*yaml.Node {
+	switch {
+	case n.Kind == yaml.SequenceNode && len(n.Content) > 0:
+		return n.Content
+	case n.Kind == yaml.SequenceNode || isEmpty(n):
+		c.fail(c.scope.Span(n), name+" is empty", "give it an entry, such as "+example+", or remove it")
+		return nil
+	case n.Kind == yaml.MappingNode:
+		c.fail(c.scope.Span(n), name+": expected a list, got a mapping", `start each entry with "- "`)
+		return []*yaml.Node{n}
+	}
+	c.fail(c.scope.Span(n), name+": expected a list, got "+quoted(n.Value), "write entries such as "+example)
+	return nil
+}
+
+func isEmpty(n *yaml.Node) bool {
+	return n == nil || n.Kind == 0 || n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
+}
+
+// child is the value of a key of a mapping, nil when there is none.
+func child(n *yaml.Node, name string) *yaml.Node {
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == name {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}
