@@ -1,0 +1,359 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/telluride-stream/telluride/engine/clock"
+	"github.com/telluride-stream/telluride/engine/record"
+)
+
+// Config is how epochs are clocked.
+type Config struct {
+	Flow    string
+	Sources []SourceLimits
+	Sinks   int
+	Store   Store
+	Clock   clock.Clock
+	// Interval is the time between two barriers.
+	Interval time.Duration
+	// Eager begins the next epoch as soon as the last one has gone through:
+	// for a flow without state whose source waits for acknowledgements.
+	Eager bool
+	// MaxRecords and MaxBytes bound an epoch and the snapshots in flight; 0
+	// is the default.
+	MaxRecords uint64
+	MaxBytes   int
+}
+
+// SourceLimits is what the clock needs to know of a source.
+type SourceLimits struct {
+	Name string
+	// Prefetch bounds its unsettled deliveries; 0: no bound. At half of it a
+	// barrier goes out at once; when it is exhausted, as flush.
+	Prefetch int
+}
+
+const (
+	defaultMaxRecords = 1 << 20
+	defaultMaxBytes   = 64 << 20
+	// maxTravelling bounds the barriers on their way at a time. Two let the
+	// next epoch fill while the last one is made durable.
+	maxTravelling = 2
+	// retryHeld is how soon a barrier follows one that found records held,
+	// when nothing else asks for one.
+	retryHeld = 10 * time.Millisecond
+)
+
+// Hooks are what the coordinator asks of the graph.
+type Hooks struct {
+	// Inject gives a barrier to every source's stream. It does not block.
+	Inject func(record.Barrier)
+	// Sync makes what went to sinks outside of the flow's paths (dead
+	// letters, late records) durable.
+	Sync func(ctx context.Context) error
+	// Settle settles one source.
+	Settle func(ctx context.Context, source int, s Settle) error
+	// Committed is told of every commit. It does not block.
+	Committed func(Done, time.Duration)
+}
+
+// Coordinator clocks the epochs of one graph and commits them. Its methods
+// are safe for concurrent use.
+type Coordinator struct {
+	config Config
+	hooks  Hooks
+	wake   chan struct{}
+
+	sent    []atomic.Uint64 // by source: the last sequence number sent
+	settled []atomic.Uint64
+
+	mu       sync.Mutex
+	epochs   *Epochs
+	began    uint64 // records sent when the last barrier began
+	last     time.Time
+	finished int  // sources at their end
+	ended    bool // the end barrier is on its way
+	draining []chan struct{}
+	parked   bool // a drain barrier has been sent, and nothing follows
+	failed   error
+}
+
+// New makes a coordinator. Run starts it.
+func New(c Config, h Hooks) *Coordinator {
+	if c.MaxRecords == 0 {
+		c.MaxRecords = defaultMaxRecords
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = defaultMaxBytes
+	}
+	names := make([]string, len(c.Sources))
+	for i, s := range c.Sources {
+		names[i] = s.Name
+	}
+	return &Coordinator{
+		config: c, hooks: h, wake: make(chan struct{}, 1), epochs: NewEpochs(names, c.Sinks),
+		sent: make([]atomic.Uint64, len(names)), settled: make([]atomic.Uint64, len(names)),
+		last: c.Clock.Now(),
+	}
+}
+
+// ErrAborted is the reason of a run that was ended without commit.
+var ErrAborted = errors.New("aborted")
+
+// Run clocks and commits epochs until the end of input is committed (nil), a
+// commit fails or [Coordinator.Fail] is called (its error), or ctx is done
+// ([ErrAborted]). What is not committed by then stays uncommitted.
+func (c *Coordinator) Run(ctx context.Context) error {
+	timer := c.config.Clock.NewTimer(c.config.Interval)
+	defer timer.Stop()
+	for {
+		end, err := c.commit(ctx)
+		if err != nil || end {
+			return err
+		}
+		b, wait, err := c.next()
+		if err != nil {
+			return err
+		}
+		if b.Kind != record.None {
+			c.hooks.Inject(b)
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return ErrAborted
+		case <-c.wake:
+		case <-timer.C():
+		}
+	}
+}
+
+// commit commits what is complete, in order, and says whether that was the end.
+func (c *Coordinator) commit(ctx context.Context) (end bool, err error) {
+	c.mu.Lock()
+	done, ok := c.epochs.Complete()
+	failed := c.failed
+	c.mu.Unlock()
+	if failed != nil {
+		return false, failed
+	}
+	if !ok {
+		return false, nil
+	}
+	start := c.config.Clock.Now()
+	if err := c.hooks.Sync(ctx); err != nil {
+		return false, err
+	}
+	done.Commit.Flow = c.config.Flow
+	done.Commit.Restart = done.Kind == record.End
+	// Only what is stored may be acknowledged.
+	if err := c.config.Store.Commit(done.Commit); err != nil {
+		return false, fmt.Errorf("commit epoch %d: %w", done.Commit.Epoch, err)
+	}
+	for i, s := range done.Settle {
+		if s.Upto > c.settled[i].Load() {
+			if err := c.hooks.Settle(ctx, i, s); err != nil {
+				return false, fmt.Errorf("settle %s: %w", c.config.Sources[i].Name, err)
+			}
+			c.settled[i].Store(s.Upto)
+		}
+	}
+	if c.hooks.Committed != nil {
+		c.hooks.Committed(done, c.config.Clock.Now().Sub(start))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if done.Kind >= record.Drain {
+		for _, d := range c.draining {
+			close(d)
+		}
+		c.draining = nil
+	}
+	return done.Kind == record.End, nil
+}
+
+// next begins an epoch when it is time to, and otherwise says how long to
+// wait unless something happens.
+func (c *Coordinator) next() (record.Barrier, time.Duration, error) {
+	now := c.config.Clock.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed != nil {
+		return record.Barrier{}, 0, c.failed
+	}
+	kind, wait := c.due(now)
+	if kind == record.None {
+		return record.Barrier{}, wait, nil
+	}
+	switch kind {
+	case record.End:
+		c.ended = true
+	case record.Drain:
+		c.parked = true
+	}
+	c.began, c.last = c.total(), now
+	return c.epochs.Begin(kind, now.UnixNano()), 0, nil
+}
+
+// due decides which barrier is to go out now, if any.
+func (c *Coordinator) due(now time.Time) (record.BarrierKind, time.Duration) {
+	const idle = time.Hour
+	switch {
+	case c.ended, c.parked:
+		return record.None, idle
+	case c.finished == len(c.config.Sources):
+		return record.End, 0
+	case len(c.draining) > 0:
+		return record.Drain, 0
+	case c.epochs.Travelling() >= maxTravelling:
+		return record.None, idle // its return wakes us
+	}
+	unread := c.total() - c.began
+	if unread == 0 && c.epochs.Open() == 0 {
+		return record.None, c.config.Interval
+	}
+	half, exhausted := c.pressure()
+	quiet := c.epochs.Travelling() == 0
+	since := now.Sub(c.last)
+	switch {
+	case quiet && (exhausted || c.epochs.Bytes() > c.config.MaxBytes):
+		return record.Flush, 0
+	case quiet && unread > 0 && half, unread >= c.config.MaxRecords:
+		return record.Checkpoint, 0
+	case c.config.Eager && quiet && (unread > 0 || since >= retryHeld):
+		return record.Checkpoint, 0
+	case c.config.Eager && quiet:
+		return record.None, retryHeld - since
+	case since >= c.config.Interval && quiet:
+		return record.Checkpoint, 0
+	case since >= c.config.Interval:
+		return record.None, idle
+	}
+	return record.None, c.config.Interval - since
+}
+
+func (c *Coordinator) total() (n uint64) {
+	for i := range c.sent {
+		n += c.sent[i].Load()
+	}
+	return n
+}
+
+func (c *Coordinator) pressure() (half, exhausted bool) {
+	for i, s := range c.config.Sources {
+		if s.Prefetch > 0 {
+			n := c.sent[i].Load() - c.settled[i].Load()
+			half = half || n >= uint64(s.Prefetch+1)/2
+			exhausted = exhausted || n >= uint64(s.Prefetch)
+		}
+	}
+	return half, exhausted
+}
+
+func (c *Coordinator) notify() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Sent says that a source's records up to seq are on their way.
+func (c *Coordinator) Sent(source int, seq uint64) {
+	before := c.sent[source].Swap(seq)
+	p := uint64(c.config.Sources[source].Prefetch)
+	// Wake the clock only when this may change what it decides: the first
+	// records behind a barrier, a full epoch, half of the prefetch.
+	if c.config.Eager || before == 0 || p > 0 && seq-c.settled[source].Load() >= (p+1)/2 || seq/c.config.MaxRecords != before/c.config.MaxRecords {
+		c.notify()
+	}
+}
+
+// Unsettled is the number of records that have been sent and not settled.
+func (c *Coordinator) Unsettled() (n uint64) {
+	for i := range c.sent {
+		n += c.sent[i].Load() - c.settled[i].Load()
+	}
+	return n
+}
+
+// Settled is the last settled sequence number of a source.
+func (c *Coordinator) Settled(source int) uint64 { return c.settled[source].Load() }
+
+// Finished says that a source has ended. Its stream goes on with time and
+// barriers until every source has.
+func (c *Coordinator) Finished() {
+	c.mu.Lock()
+	c.finished++
+	c.mu.Unlock()
+	c.notify()
+}
+
+// Mark says where a source was at barrier k, before the barrier is sent on.
+func (c *Coordinator) Mark(k uint64, source int, m Mark) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epochs.Mark(k, source, m)
+}
+
+// Snapshot adds what a state changed in epoch k, before the barrier is sent on.
+func (c *Coordinator) Snapshot(k uint64, d *Delta) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epochs.Snapshot(k, d)
+}
+
+// Reject says that a delivery is to be rejected with its epoch.
+func (c *Coordinator) Reject(source int, seq uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epochs.Reject(source, seq)
+}
+
+// Durable says that a sink has made everything before barrier b durable.
+func (c *Coordinator) Durable(sink int, b record.Barrier) {
+	c.mu.Lock()
+	c.epochs.Durable(sink, b)
+	c.mu.Unlock()
+	c.notify()
+}
+
+// Fail ends the run with an error. The first one counts.
+func (c *Coordinator) Fail(err error) {
+	c.mu.Lock()
+	if c.failed == nil {
+		c.failed = err
+	}
+	c.mu.Unlock()
+	c.notify()
+}
+
+// Drain has everything that was read so far done and committed, and nothing
+// more read. It returns when that is committed; then the graph is parked
+// until Resume. With the error of ctx the drain is still under way.
+func (c *Coordinator) Drain(ctx context.Context) error {
+	done := make(chan struct{})
+	c.mu.Lock()
+	c.draining = append(c.draining, done)
+	c.mu.Unlock()
+	c.notify()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Resume lets barriers go out again behind a Drain.
+func (c *Coordinator) Resume() {
+	c.mu.Lock()
+	c.parked = false
+	c.mu.Unlock()
+	c.notify()
+}

@@ -1,0 +1,271 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/telluride-stream/telluride/engine/clock"
+	"github.com/telluride-stream/telluride/engine/record"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is a coordinator with one source and one sink that the test plays, and
+// a log of what the coordinator asks for, in order.
+type rig struct {
+	*Coordinator
+	log      []string
+	barriers []record.Barrier
+	store    *failingStore
+	ended    chan error
+	cancel   context.CancelFunc
+}
+
+type failingStore struct {
+	*Memory
+	fail error
+	log  *[]string
+}
+
+func (s *failingStore) Commit(c Commit) error {
+	if s.fail != nil {
+		return s.fail
+	}
+	*s.log = append(*s.log, fmt.Sprintf("store %d", c.Epoch))
+	return s.Memory.Commit(c)
+}
+
+func start(c Config) *rig {
+	r := &rig{ended: make(chan error, 1)}
+	r.store = &failingStore{Memory: NewMemory(), log: &r.log}
+	c.Flow, c.Store, c.Clock, c.Sinks = "f", r.store, clock.System{}, 1
+	if c.Sources == nil {
+		c.Sources = []SourceLimits{{Name: "s"}}
+	}
+	if c.Interval == 0 {
+		c.Interval = time.Second
+	}
+	r.Coordinator = New(c, Hooks{
+		Inject: func(b record.Barrier) { r.barriers = append(r.barriers, b) },
+		Sync:   func(context.Context) error { r.log = append(r.log, "sync"); return nil },
+		Settle: func(_ context.Context, _ int, s Settle) error {
+			r.log = append(r.log, fmt.Sprintf("settle %d %v", s.Upto, s.Rejected))
+			return nil
+		},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	go func() { r.ended <- r.Run(ctx) }()
+	synctest.Wait()
+	return r
+}
+
+// back plays the barrier's way through the graph: marked at seq, and durable.
+func (r *rig) back(b record.Barrier, seq uint64) {
+	r.Mark(b.Epoch, 0, Mark{Seq: seq})
+	r.Durable(0, b)
+	synctest.Wait()
+}
+
+func (r *rig) last(t *testing.T, n int, kind record.BarrierKind) record.Barrier {
+	t.Helper()
+	synctest.Wait()
+	if len(r.barriers) != n {
+		t.Fatalf("%d barriers went out, want %d: %v", len(r.barriers), n, r.barriers)
+	}
+	if b := r.barriers[n-1]; b.Kind != kind {
+		t.Fatalf("barrier %v, want %v", b.Kind, kind)
+	}
+	return r.barriers[n-1]
+}
+
+func TestNothingIsSettledBeforeItIsStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{})
+		r.Sent(0, 3)
+		r.Reject(0, 2)
+		time.Sleep(time.Second)
+		r.back(r.last(t, 1, record.Checkpoint), 3)
+		if want := []string{"sync", "store 1", "settle 3 [2]"}; !slices.Equal(r.log, want) {
+			t.Fatalf("the order is %v, want %v", r.log, want)
+		}
+		r.cancel()
+		if err := <-r.ended; !errors.Is(err, ErrAborted) {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestAFailedCommitSettlesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{})
+		r.store.fail = errors.New("disk full")
+		r.Sent(0, 3)
+		time.Sleep(time.Second)
+		r.back(r.last(t, 1, record.Checkpoint), 3)
+		if err := <-r.ended; !errors.Is(err, r.store.fail) {
+			t.Fatalf("ended with %v", err)
+		}
+		if want := []string{"sync"}; !slices.Equal(r.log, want) {
+			t.Fatalf("did %v", r.log)
+		}
+		if r.Unsettled() != 3 {
+			t.Fatalf("%d records unsettled", r.Unsettled())
+		}
+	})
+}
+
+func TestAnIdleFlowHasNoEpochs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(r.barriers) != 0 {
+			t.Fatalf("barriers %v", r.barriers)
+		}
+		r.cancel()
+		<-r.ended
+	})
+}
+
+func TestAnEagerFlowClocksItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{Eager: true, Interval: time.Hour, Sources: []SourceLimits{{"s", 100}}})
+		r.Sent(0, 1)
+		first := r.last(t, 1, record.Checkpoint)
+		r.Sent(0, 5)
+		r.last(t, 1, record.Checkpoint) // not before the first is back
+		r.back(first, 1)
+		r.back(r.last(t, 2, record.Checkpoint), 5)
+		if r.Unsettled() != 0 {
+			t.Fatalf("%d unsettled", r.Unsettled())
+		}
+		r.cancel()
+		<-r.ended
+	})
+}
+
+func TestHalfOfThePrefetchCallsForABarrierAndAllOfItForAFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{Interval: time.Hour, Sources: []SourceLimits{{"s", 10}}})
+		r.Sent(0, 4)
+		synctest.Wait()
+		if len(r.barriers) != 0 {
+			t.Fatal("a barrier went out too early")
+		}
+		r.Sent(0, 5)
+		half := r.last(t, 1, record.Checkpoint)
+		r.Sent(0, 10)
+		half.Held = 1 // a stage holds what it has
+		r.back(half, 5)
+		if slices.Contains(r.log, "store 1") {
+			t.Fatal("a held epoch was committed")
+		}
+		r.back(r.last(t, 2, record.Flush), 10)
+		if want := []string{"sync", "store 2", "settle 10 []"}; !slices.Equal(r.log, want) {
+			t.Fatalf("did %v, want %v", r.log, want)
+		}
+		r.cancel()
+		<-r.ended
+	})
+}
+
+func TestAHeldEpochIsAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{})
+		r.Sent(0, 1)
+		time.Sleep(time.Second)
+		b := r.last(t, 1, record.Checkpoint)
+		b.Held = 1
+		r.back(b, 1)
+		time.Sleep(time.Second)
+		r.back(r.last(t, 2, record.Checkpoint), 1)
+		if r.Unsettled() != 0 {
+			t.Fatal("the held record was not settled, though it was let go")
+		}
+		r.cancel()
+		<-r.ended
+	})
+}
+
+func TestDrainReturnsWhenItsEpochIsCommitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{Interval: time.Hour})
+		r.Sent(0, 1)
+		drained := make(chan error, 1)
+		go func() { drained <- r.Drain(t.Context()) }()
+		b := r.last(t, 1, record.Drain)
+		select {
+		case <-drained:
+			t.Fatal("drained before the barrier was back")
+		default:
+		}
+		r.back(b, 1)
+		if err := <-drained; err != nil {
+			t.Fatal(err)
+		}
+		r.Sent(0, 2)
+		time.Sleep(3 * time.Hour)
+		r.last(t, 1, record.Drain) // parked: nothing follows
+		r.Resume()
+		r.last(t, 2, record.Checkpoint)
+		r.cancel()
+		<-r.ended
+	})
+}
+
+func TestADrainGivesUpWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{Interval: time.Hour})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := r.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		r.cancel()
+		<-r.ended
+	})
+}
+
+func TestTheEndIsCommittedAndLeavesNothingToResume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{})
+		r.Sent(0, 2)
+		r.Finished()
+		r.back(r.last(t, 1, record.End), 2)
+		if err := <-r.ended; err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, _ := r.store.Last("f"); ok {
+			t.Fatal("there is something to resume")
+		}
+		if r.Unsettled() != 0 {
+			t.Fatal("the end was not settled")
+		}
+		r.cancel()
+	})
+}
+
+func TestAFailureEndsTheRunWithoutACommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{})
+		r.Sent(0, 2)
+		broken := errors.New("sink is broken")
+		r.Fail(broken)
+		r.Fail(errors.New("a later one"))
+		if err := <-r.ended; !errors.Is(err, broken) {
+			t.Fatal(err)
+		}
+		if len(r.log) != 0 {
+			t.Fatalf("did %v", r.log)
+		}
+		r.cancel()
+	})
+}

@@ -1,0 +1,160 @@
+package checkpoint
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/telluride-stream/telluride/engine/record"
+)
+
+// Epochs is the bookkeeping of the epochs in flight: plain data, without
+// goroutines or time. It belongs to one [Coordinator].
+type Epochs struct {
+	sources []string
+	sinks   int
+
+	first   uint64     // the oldest epoch that is not committed
+	next    uint64     // the next epoch to begin
+	open    []*epoch   // first … next-1
+	arrived []uint64   // by sink: the last barrier that it has made durable
+	held    []uint64   // by sink: what that barrier said is still held
+	rejects [][]uint64 // by source: sequence numbers to reject, not settled yet
+	bytes   int        // size of the deltas of open epochs
+}
+
+type epoch struct {
+	kind   record.BarrierKind
+	now    int64
+	marks  []Mark
+	deltas []*Delta
+}
+
+// Mark is where a source was at a barrier.
+type Mark struct {
+	Position []byte
+	// Seq is the last sequence number before the barrier.
+	Seq uint64
+	// Watermark is the source's, as of the barrier.
+	Watermark int64
+}
+
+// Done is a run of epochs that are complete and are to be committed together.
+type Done struct {
+	Commit Commit
+	Kind   record.BarrierKind // of the last epoch
+	// Settle is, by source, what becomes of its deliveries.
+	Settle []Settle
+}
+
+// Settle is the fate of a source's deliveries up to one of them.
+type Settle struct {
+	Upto     uint64
+	Rejected []uint64
+}
+
+// NewEpochs begins the books of a graph with the given sources and number of sinks.
+func NewEpochs(sources []string, sinks int) *Epochs {
+	e := &Epochs{sources: sources, sinks: sinks, first: 1, next: 1}
+	e.arrived = make([]uint64, sinks)
+	e.held = make([]uint64, sinks)
+	for i := range e.held {
+		e.held[i] = 1
+	}
+	e.rejects = make([][]uint64, len(sources))
+	return e
+}
+
+// Begin begins the next epoch and returns the barrier that will end it.
+func (e *Epochs) Begin(kind record.BarrierKind, now int64) record.Barrier {
+	e.open = append(e.open, &epoch{kind: kind, now: now, marks: make([]Mark, len(e.sources))})
+	b := record.Barrier{Kind: kind, Epoch: e.next, Held: e.next + 1}
+	e.next++
+	return b
+}
+
+func (e *Epochs) at(k uint64) *epoch {
+	if k < e.first || k >= e.next {
+		panic(fmt.Sprintf("epoch %d is not in flight (%d to %d are)", k, e.first, e.next-1))
+	}
+	return e.open[k-e.first]
+}
+
+// Mark says where a source was at barrier k.
+func (e *Epochs) Mark(k uint64, source int, m Mark) { e.at(k).marks[source] = m }
+
+// Snapshot adds what a state changed in epoch k.
+func (e *Epochs) Snapshot(k uint64, d *Delta) {
+	if len(d.Changes) > 0 {
+		ep := e.at(k)
+		ep.deltas = append(ep.deltas, d)
+		e.bytes += d.bytes
+	}
+}
+
+// Reject says that a delivery is to be rejected when its epoch is settled.
+func (e *Epochs) Reject(source int, seq uint64) {
+	e.rejects[source] = append(e.rejects[source], seq)
+}
+
+// Durable says that a sink has made everything before barrier b durable.
+// Calls for one sink come in the order of the barriers.
+func (e *Epochs) Durable(sink int, b record.Barrier) {
+	e.arrived[sink] = max(e.arrived[sink], b.Epoch)
+	e.held[sink] = max(e.held[sink], min(b.Held, b.Epoch+1))
+}
+
+// Travelling is the number of barriers that have not reached every sink.
+func (e *Epochs) Travelling() int { return int(e.next - 1 - min(slices.Min(e.arrived), e.next-1)) }
+
+// Open is the number of epochs that are not committed, and Bytes the size of
+// their snapshots.
+func (e *Epochs) Open() int  { return len(e.open) }
+func (e *Epochs) Bytes() int { return e.bytes }
+
+// Complete returns the epochs that can be committed now, and counts them as
+// committed. ok is false when there is none.
+//
+// An epoch is complete when no record of it is held anywhere and every sink
+// has made what came of it durable: it lies before every sink's Held, which
+// never exceeds the barriers that the sink has seen.
+func (e *Epochs) Complete() (done Done, ok bool) {
+	before := slices.Min(e.held)
+	if before <= e.first {
+		return Done{}, false
+	}
+	n := int(before - e.first)
+	last := e.open[n-1]
+	done.Kind = last.kind
+	done.Commit = Commit{Epoch: before - 1, Now: last.now, Positions: map[string]Position{}}
+	for _, ep := range e.open[:n] {
+		done.Commit.Deltas = append(done.Commit.Deltas, ep.deltas...)
+		for _, d := range ep.deltas {
+			e.bytes -= d.bytes
+		}
+	}
+	for i, name := range e.sources {
+		m := last.marks[i]
+		done.Commit.Positions[name] = Position{Bytes: m.Position, Watermark: m.Watermark}
+		done.Settle = append(done.Settle, Settle{Upto: m.Seq, Rejected: e.takeRejects(i, m.Seq)})
+	}
+	e.open = slices.Clone(e.open[n:])
+	e.first = before
+	return done, true
+}
+
+// takeRejects removes the rejected sequence numbers up to upto, ascending and
+// each once: several records of one delivery may have died.
+func (e *Epochs) takeRejects(source int, upto uint64) []uint64 {
+	all := e.rejects[source]
+	if len(all) == 0 {
+		return nil
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	n, found := slices.BinarySearch(all, upto)
+	if found {
+		n++
+	}
+	e.rejects[source] = slices.Clone(all[n:])
+	return all[:n:n]
+}

@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/telluride-stream/telluride/engine/checkpoint"
+	"github.com/telluride-stream/telluride/engine/clock"
+	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/stage"
+	"github.com/telluride-stream/telluride/engine/telemetry"
+)
+
+// Config is what the flows of an engine share.
+type Config struct {
+	Store checkpoint.Store
+	Clock clock.Clock // nil: the machine's
+	Log   *slog.Logger
+	// Stdout is where sinks that write to standard output do so; Terminal
+	// says that a person is looking, at Width columns.
+	Stdout   io.Writer
+	Terminal bool
+	Width    int
+	// Workers is how many goroutines decode the payloads of a source; 0: one per CPU.
+	Workers int
+}
+
+// Engine runs flows.
+type Engine struct {
+	config Config
+
+	mu    sync.Mutex
+	flows []*Flow
+}
+
+// New makes an engine without flows.
+func New(c Config) *Engine {
+	if c.Clock == nil {
+		c.Clock = clock.System{}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Store == nil {
+		c.Store = checkpoint.NewMemory()
+	}
+	if c.Stdout == nil {
+		c.Stdout = io.Discard
+	}
+	return &Engine{config: c}
+}
+
+// Start starts a flow. Its Wait tells how it ends.
+func (e *Engine) Start(p *plan.Plan) *Flow {
+	f := &Flow{
+		Plan: p, Ledger: &telemetry.Ledger{}, engine: e, started: e.config.Clock.Now(),
+		stop: make(chan struct{}), done: make(chan struct{}),
+		log: e.config.Log.With("flow", p.Name),
+	}
+	e.mu.Lock()
+	e.flows = append(e.flows, f)
+	e.mu.Unlock()
+	go f.run()
+	return f
+}
+
+// Flows lists the flows in the order in which they were started.
+func (e *Engine) Flows() []*Flow {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]*Flow(nil), e.flows...)
+}
+
+func (e *Engine) runtime(f *Flow) stage.Runtime {
+	return stage.Runtime{
+		Flow: f.Plan.Name, Clock: e.config.Clock, Log: f.log,
+		Stdout: e.config.Stdout, Terminal: e.config.Terminal, Width: e.config.Width,
+	}
+}

@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/stage"
+	"github.com/telluride-stream/telluride/engine/telemetry"
+	"github.com/telluride-stream/telluride/engine/topology"
+)
+
+// Flow is a plan that an engine runs.
+type Flow struct {
+	Plan   *plan.Plan
+	Ledger *telemetry.Ledger
+
+	engine  *Engine
+	log     *slog.Logger
+	started time.Time
+	stop    chan struct{}
+	once    sync.Once
+	done    chan struct{}
+
+	mu       sync.Mutex
+	graph    *topology.Graph
+	drained  bool
+	restarts int
+	left     uint64 // records read and not committed when the flow ended
+	lettered uint64
+	ended    time.Time
+	err      error
+}
+
+// run runs graphs of the plan, one after the other, until one has come to its
+// end or failed for good.
+func (f *Flow) run() {
+	defer close(f.done)
+	pauses := &backoff.ExponentialBackOff{
+		InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 30 * time.Second,
+	}
+	pauses.Reset()
+	for {
+		began := f.engine.config.Clock.Now()
+		err := f.session()
+		if err == nil || errors.Is(err, topology.ErrStopped) || !stage.IsTransient(err) || f.stopping() {
+			f.finish(err)
+			return
+		}
+		if f.engine.config.Clock.Now().Sub(began) > time.Minute {
+			pauses.Reset()
+		}
+		pause := pauses.NextBackOff()
+		f.log.Warn("starting again from the last commit", "error", err, "in", pause.Round(time.Millisecond))
+		for _, row := range f.Ledger.Rows() {
+			row.Forget()
+		}
+		f.mu.Lock()
+		f.restarts++
+		f.mu.Unlock()
+		timer := f.engine.config.Clock.NewTimer(pause)
+		select {
+		case <-timer.C():
+		case <-f.stop:
+			timer.Stop()
+			f.finish(topology.ErrStopped)
+			return
+		}
+	}
+}
+
+func (f *Flow) stopping() bool {
+	select {
+	case <-f.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func (f *Flow) finish(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if errors.Is(err, topology.ErrStopped) && f.drained {
+		err = nil
+	}
+	f.err, f.ended = err, f.engine.config.Clock.Now()
+	if f.graph != nil {
+		f.left = f.graph.Unsettled()
+		f.lettered += f.graph.Lettered()
+		f.graph = nil
+	}
+}
+
+// session runs one graph, from the last commit on.
+func (f *Flow) session() (err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-f.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	intakes, err := f.open(ctx)
+	defer func() {
+		for _, in := range intakes {
+			err = errors.Join(err, in.Close())
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	rt := f.engine.runtime(f)
+	f.mu.Lock()
+	if f.graph != nil {
+		f.lettered += f.graph.Lettered()
+	}
+	rt.Resumed = f.restarts > 0
+	f.graph = topology.New(f.Plan, topology.Config{
+		Store: f.engine.config.Store, Clock: f.engine.config.Clock, Ledger: f.Ledger, Runtime: rt,
+		Intakes: intakes, Workers: f.engine.config.Workers,
+	})
+	g := f.graph
+	f.mu.Unlock()
+	return g.Run(ctx)
+}
+
+// open opens the sources at the positions of the last commit.
+func (f *Flow) open(ctx context.Context) ([]*topology.Intake, error) {
+	last, _, err := f.engine.config.Store.Last(f.Plan.Name)
+	if err != nil {
+		return nil, err
+	}
+	var intakes []*topology.Intake
+	for i := range f.Plan.Sources {
+		src := &f.Plan.Sources[i]
+		rt := f.engine.runtime(f)
+		rt.Name, rt.MaxBatch = src.Name, topology.MaxBatch(f.Plan, src)
+		in := topology.NewIntake(src.Name, src.Spec.New(rt))
+		if err := in.Open(ctx, last.Positions[src.Name].Bytes); err != nil {
+			return intakes, err
+		}
+		intakes = append(intakes, in)
+	}
+	return intakes, nil
+}
+
+// Drain finishes and commits what was read, and stops the flow. With the
+// error of ctx the flow still runs: Stop ends it.
+func (f *Flow) Drain(ctx context.Context) error {
+	f.mu.Lock()
+	g := f.graph
+	f.mu.Unlock()
+	if g == nil {
+		f.Stop()
+		return f.wait(ctx)
+	}
+	if err := g.Drain(ctx); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.drained = true
+	f.mu.Unlock()
+	f.Stop()
+	return f.wait(ctx)
+}
+
+func (f *Flow) wait(ctx context.Context) error {
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Stop ends the flow without a commit. What was read and not committed is
+// read again when the flow starts anew, if its source can do so.
+func (f *Flow) Stop() { f.once.Do(func() { close(f.stop) }) }
+
+// Done is closed when the flow has ended.
+func (f *Flow) Done() <-chan struct{} { return f.done }
+
+// Wait returns when the flow has ended: nil when its input has, or when it
+// was drained; topology.ErrStopped when it was stopped; else why it failed.
+func (f *Flow) Wait() error {
+	<-f.done
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+// Summary is how a flow stands.
+type Summary struct {
+	Elapsed  time.Duration
+	Unsaved  uint64 // records read and not committed
+	Lettered uint64 // records that became dead letters
+	Restarts int
+}
+
+// Summary tells how the flow stands now.
+func (f *Flow) Summary() Summary {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := Summary{Restarts: f.restarts, Unsaved: f.left, Lettered: f.lettered}
+	end := f.ended
+	if end.IsZero() {
+		end = f.engine.config.Clock.Now()
+	}
+	s.Elapsed = end.Sub(f.started)
+	if f.graph != nil {
+		s.Unsaved = f.graph.Unsettled()
+		s.Lettered += f.graph.Lettered()
+	}
+	return s
+}

@@ -1,0 +1,309 @@
+package topology
+
+import (
+	"fmt"
+
+	"github.com/reugn/go-streams"
+	"github.com/reugn/go-streams/flow"
+
+	"github.com/telluride-stream/telluride/engine/checkpoint"
+	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/record"
+	"github.com/telluride-stream/telluride/engine/stage"
+	"github.com/telluride-stream/telluride/engine/telemetry"
+)
+
+// builder connects the nodes of a plan. Everything that can fail is done by
+// prepare, before the first goroutine starts: go-streams has no way to take
+// back a graph that is half connected.
+type builder struct {
+	g *Graph
+	// operators are the instances of each operator, a lane each, in the order
+	// in which connect meets them.
+	operators map[*plan.Operator][]*operator
+	terminal  int
+}
+
+// operator is one instance of an operator, in one lane.
+type operator struct {
+	name     string
+	stateful bool
+	driver   *stage.Driver
+	coord    *checkpoint.Coordinator
+	row      *telemetry.Row
+	nested   *nested // of an operator that makes records
+}
+
+// step is the go-streams function of an operator.
+func (o *operator) step(b *record.Batch) []*record.Batch {
+	var snapshot stage.StateWriter
+	var delta *checkpoint.Delta
+	epoch := b.Barrier.Epoch
+	if o.stateful && b.Barrier.Kind != record.None {
+		delta = &checkpoint.Delta{Stage: o.name}
+		snapshot = delta
+	}
+	out := o.driver.Step(b, snapshot)
+	if delta != nil {
+		o.coord.Snapshot(epoch, delta)
+	}
+	o.row.Add(o.driver.Context.TakeCounts())
+	if o.nested != nil {
+		for _, made := range out {
+			o.nested.fill(made)
+		}
+	}
+	return out
+}
+
+// prepare makes every operator instance and restores its state.
+func (g *Graph) prepare() (*builder, error) {
+	b := &builder{g: g, operators: map[*plan.Operator][]*operator{}}
+	_, err := b.prepare(g.plan.Nodes, 1)
+	return b, err
+}
+
+// prepare walks nodes that begin with a number of lanes, and returns the
+// number behind them.
+func (b *builder) prepare(nodes []plan.Node, lanes int) (int, error) {
+	for _, n := range nodes {
+		switch n := n.(type) {
+		case *plan.Partition:
+			lanes = n.Lanes
+		case *plan.Route:
+			behind := 0
+			for _, branch := range n.Branches {
+				l, err := b.prepare(branch.Nodes, lanes)
+				if err != nil {
+					return 0, err
+				}
+				if len(branch.Sinks) == 0 {
+					behind = joinLanes(behind, l)
+				}
+			}
+			lanes = max(behind, 1)
+		case *plan.Operator:
+			row := b.g.config.Ledger.Row(n.Kind, n.Name)
+			if n.Spec.RecordWise {
+				continue
+			}
+			for range lanes {
+				op := n.Spec.New()
+				o := &operator{
+					name: n.Name, stateful: n.Spec.Stateful, coord: b.g.coord, row: row,
+					driver: stage.NewDriver(n.Name, op, b.g.plan.Batch, n.FlushAlways),
+				}
+				if n.Spec.Makes {
+					o.nested = newNested(b.g.plan.Layout)
+				}
+				b.operators[n] = append(b.operators[n], o)
+				if _, ok := op.(stage.Stateful); n.Spec.Stateful && !ok {
+					return 0, fmt.Errorf("%s: declared with state, but its operator has none", n.Name)
+				}
+			}
+			if err := b.restore(n); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return lanes, nil
+}
+
+// joinLanes is the number of lanes behind branches: the same number when all
+// agree, so that a key stays in its lane; else one.
+func joinLanes(a, b int) int {
+	if a == 0 || a == b {
+		return b
+	}
+	return 1
+}
+
+// restore gives each key of the stage's state to the lane that it belongs to.
+func (b *builder) restore(n *plan.Operator) error {
+	if !n.Spec.Stateful {
+		return nil
+	}
+	ops := b.operators[n]
+	err := b.g.config.Store.State(b.g.plan.Name, n.Name, func(key string, value []byte) error {
+		lane := record.Hash(key) % uint64(len(ops))
+		return ops[lane].driver.Restore(key, value)
+	})
+	if err != nil {
+		return fmt.Errorf("restore the state of %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+// connect starts everything.
+func (b *builder) connect(last checkpoint.Commit) {
+	g := b.g
+	for _, t := range g.terminals {
+		g.wg.Go(t.run)
+	}
+	var ins []<-chan any
+	for i := range g.plan.Sources {
+		ins = append(ins, b.source(i, last))
+	}
+	lanes := b.nodes(g.plan.Nodes, []<-chan any{merged(&g.wg, ins)})
+	b.sinks(lanes, len(g.plan.Sinks))
+	for _, p := range g.pumps {
+		g.wg.Go(p.run)
+	}
+}
+
+// source connects a source's pump, decoders and stamp.
+func (b *builder) source(i int, last checkpoint.Commit) <-chan any {
+	g := b.g
+	src := &g.plan.Sources[i]
+	from, ok := last.Positions[src.Name]
+	if !ok {
+		from.Watermark = record.MinTime
+	}
+	p := newPump(i, src, g.config.Intakes[i], from, g)
+	g.pumps = append(g.pumps, p)
+	d := &decoder{stage: src.Name, raw: src.Spec.Raw, slots: g.plan.Reads, time: src.Time, nested: newNested(g.plan.Layout)}
+	if d.raw {
+		d.projector = record.NewProjector(g.plan.Layout.First(g.plan.Reads))
+	}
+	s := &stamp{index: i, time: src.Time, coord: g.coord, row: p.row, marks: p.marks, watermark: from.Watermark}
+	workers := g.config.Workers
+	if !d.raw {
+		workers = 1
+	}
+	return ordered(&g.wg, p.out, workers, d.decode, s.stamp)
+}
+
+// nodes connects a run of nodes behind lanes and returns the lanes behind it.
+func (b *builder) nodes(nodes []plan.Node, lanes []<-chan any) []<-chan any {
+	for i := 0; i < len(nodes); {
+		n := 1
+		for fusible(nodes[i]) && i+n < len(nodes) && fusible(nodes[i+n]) {
+			n++
+		}
+		switch node := nodes[i].(type) {
+		case *plan.Operator:
+			lanes = b.operator(node, nodes[i:i+n], lanes)
+		case *plan.Partition:
+			lanes = b.partition(node, lanes)
+		case *plan.Route:
+			if node.InPlace {
+				lanes = b.fused(nodes[i:i+n], lanes)
+			} else {
+				lanes = b.route(node, lanes)
+			}
+		}
+		i += n
+	}
+	return lanes
+}
+
+func (b *builder) operator(n *plan.Operator, run []plan.Node, lanes []<-chan any) []<-chan any {
+	if n.Spec.RecordWise {
+		return b.fused(run, lanes)
+	}
+	out := make([]<-chan any, len(lanes))
+	for l, in := range lanes {
+		out[l] = via(in, flow.NewFlatMap(b.operators[n][l].step, 1))
+	}
+	return out
+}
+
+func (b *builder) fused(run []plan.Node, lanes []<-chan any) []<-chan any {
+	out := make([]<-chan any, len(lanes))
+	for l, in := range lanes {
+		out[l] = via(in, flow.NewMap(newChain(run, b.g.config.Ledger).step, 1))
+	}
+	return out
+}
+
+// via runs a stream through a go-streams operator.
+func via(in <-chan any, f streams.Flow) <-chan any {
+	return stream(in).Via(f).Out()
+}
+
+// stream makes a go-streams source of a channel.
+type stream <-chan any
+
+var _ streams.Source = stream(nil)
+
+func (s stream) Out() <-chan any { return s }
+
+func (s stream) Via(f streams.Flow) streams.Flow {
+	flow.DoStream(s, f)
+	return f
+}
+
+func (b *builder) partition(n *plan.Partition, lanes []<-chan any) []<-chan any {
+	g := b.g
+	var row *telemetry.Row
+	if !n.Implied {
+		row = g.config.Ledger.Row("partition", n.Name)
+	}
+	out := make([][]<-chan any, n.Lanes)
+	for _, in := range lanes {
+		s := newSplitter(n, n.Lanes, g.plan.Batch, g.plan.Tick, row)
+		for l, o := range s.outs {
+			out[l] = append(out[l], o)
+		}
+		g.wg.Go(func() { s.run(in) })
+	}
+	joined := make([]<-chan any, n.Lanes)
+	for l := range joined {
+		joined[l] = merged(&g.wg, out[l])
+	}
+	return joined
+}
+
+// route connects branches, and joins those again that have no sinks of their own.
+func (b *builder) route(n *plan.Route, lanes []<-chan any) []<-chan any {
+	g := b.g
+	row := g.config.Ledger.Row("route", n.Name)
+	branches := make([][]<-chan any, len(n.Branches))
+	for _, in := range lanes {
+		r := newRouter(n, row)
+		for i, o := range r.outs {
+			branches[i] = append(branches[i], o)
+		}
+		g.wg.Go(func() { r.run(in) })
+	}
+	var joining [][]<-chan any
+	width := 0
+	for i := range n.Branches {
+		out := b.nodes(n.Branches[i].Nodes, branches[i])
+		if len(n.Branches[i].Sinks) > 0 {
+			b.sinks(out, len(n.Branches[i].Sinks))
+			continue
+		}
+		joining = append(joining, out)
+		width = joinLanes(width, len(out))
+	}
+	if width == 0 {
+		return nil // every branch ends in sinks
+	}
+	joined := make([]<-chan any, width)
+	for l := range joined {
+		var ins []<-chan any
+		for _, branch := range joining {
+			if width > 1 || len(branch) == 1 {
+				ins = append(ins, branch[l])
+			} else {
+				ins = append(ins, branch...)
+			}
+		}
+		joined[l] = merged(&g.wg, ins)
+	}
+	return joined
+}
+
+// sinks connects the next n terminals behind lanes.
+func (b *builder) sinks(lanes []<-chan any, n int) {
+	if n == 0 {
+		return
+	}
+	g := b.g
+	for _, in := range fanOut(&g.wg, merged(&g.wg, lanes), n) {
+		t := g.terminals[b.terminal]
+		b.terminal++
+		flow.DoStream(stream(in), t)
+	}
+}

@@ -1,0 +1,145 @@
+package topology
+
+import (
+	"strconv"
+	"sync"
+
+	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/record"
+)
+
+// decoder reads the fields of a source's records from their payloads, and
+// their event time. Broken ones become dead letters. It is safe for
+// concurrent use.
+type decoder struct {
+	stage     string
+	raw       bool
+	projector *record.Projector
+	slots     int
+	time      plan.Time
+	nested    *nested // for a source that makes its records
+}
+
+var linePath = record.Path{{Key: "line"}}
+
+func (d *decoder) decode(b *record.Batch) {
+	if !d.raw {
+		d.nested.fill(b)
+		if !d.time.Event {
+			return
+		}
+	}
+	n := len(b.Records)
+	var values []record.Value
+	if d.raw {
+		values = b.Arena().Values(n * d.slots)
+	}
+	kept := 0
+	for i := range b.Records {
+		r := &b.Records[i]
+		if d.raw {
+			r.Fields = values[i*d.slots : (i+1)*d.slots : (i+1)*d.slots]
+		}
+		if reason := d.record(b, r); reason != "" {
+			b.Side = append(b.Side, record.Side{Record: *r, Kind: record.Dead, Stage: d.stage, Reason: where(r) + reason})
+			continue
+		}
+		if kept != i {
+			b.Records[kept] = *r
+		}
+		kept++
+	}
+	b.Records = b.Records[:kept]
+}
+
+func (d *decoder) record(b *record.Batch, r *record.Record) (reason string) {
+	if d.raw {
+		if err := d.projector.Project(r.Payload, r.Fields); err != nil {
+			// The fields of a broken document are not to be trusted.
+			r.Fields = nil
+			return err.Error()
+		}
+	}
+	if !d.time.Event {
+		return ""
+	}
+	t, err := record.ParseTime(r.Field(d.time.Slot), d.time.Layout)
+	if err != nil {
+		return "time: " + d.time.Field + ": " + err.Error()
+	}
+	if d.time.MaxAhead > 0 && t > b.Now && t-b.Now > int64(d.time.MaxAhead) {
+		return "time: " + record.FormatTime(t) + " is more than max_ahead (" + d.time.MaxAhead.String() + ") in the future"
+	}
+	r.Time = t
+	return ""
+}
+
+// where says which line of its file a record is, for people.
+func where(r *record.Record) string {
+	if r.Meta == nil {
+		return ""
+	}
+	if line := r.Meta.Lookup(linePath, r.Origin.Seq); line.Kind() == record.Int {
+		return "line " + strconv.FormatInt(line.Int(), 10) + ": "
+	}
+	return ""
+}
+
+// ordered runs work on batches in parallel, then behind on them one by one, in
+// the order in which they came. It returns the stream of results.
+func ordered(wg *sync.WaitGroup, in <-chan any, workers int, work, behind func(*record.Batch)) chan any {
+	out := make(chan any)
+	if workers <= 1 {
+		wg.Go(func() {
+			defer close(out)
+			for el := range in {
+				b := el.(*record.Batch)
+				work(b)
+				behind(b)
+				out <- b
+			}
+		})
+		return out
+	}
+	type job struct {
+		batch *record.Batch
+		done  chan struct{}
+	}
+	jobs := make(chan job)
+	queue := make(chan job, workers)
+	free := make(chan chan struct{}, workers+2)
+	for range workers + 2 {
+		free <- make(chan struct{}, 1)
+	}
+	wg.Go(func() {
+		defer close(jobs)
+		defer close(queue)
+		for el := range in {
+			j := job{el.(*record.Batch), <-free}
+			queue <- j
+			if len(j.batch.Records) == 0 {
+				j.done <- struct{}{}
+				continue
+			}
+			jobs <- j
+		}
+	})
+	for range workers {
+		wg.Go(func() {
+			for j := range jobs {
+				work(j.batch)
+				j.done <- struct{}{}
+			}
+		})
+	}
+	wg.Go(func() {
+		defer close(out)
+		for j := range queue {
+			<-j.done
+			free <- j.done
+			behind(j.batch)
+			out <- j.batch
+		}
+	})
+	return out
+}

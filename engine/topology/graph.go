@@ -1,0 +1,236 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/telluride-stream/telluride/engine/checkpoint"
+	"github.com/telluride-stream/telluride/engine/clock"
+	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/record"
+	"github.com/telluride-stream/telluride/engine/stage"
+	"github.com/telluride-stream/telluride/engine/telemetry"
+)
+
+// Config is what a graph needs besides its plan.
+type Config struct {
+	Store  checkpoint.Store
+	Clock  clock.Clock
+	Ledger *telemetry.Ledger
+	// Runtime is for sinks; Name and MaxBatch are set per sink.
+	Runtime stage.Runtime
+	// Intakes are those of the plan's sources, in their order, open at the
+	// positions of the last commit.
+	Intakes []*Intake
+	// Workers is how many goroutines decode the payloads of a source; 0: one per CPU.
+	Workers int
+	// Committed is told of every commit. It does not block. It may be nil.
+	Committed func(checkpoint.Done, time.Duration)
+}
+
+// Graph is a plan at work. It runs once.
+type Graph struct {
+	plan   *plan.Plan
+	config Config
+	coord  *checkpoint.Coordinator
+
+	now       int64 // processing time of the last commit: time goes on from there
+	stop      chan struct{}
+	stopOnce  sync.Once
+	aborted   context.Context
+	abort     context.CancelFunc
+	wg        sync.WaitGroup
+	pumps     []*pump
+	terminals []*terminal
+	sides     *sides
+	lettered  atomic.Uint64
+	ended     chan struct{}
+}
+
+// New makes the graph of a plan. Nothing runs yet.
+func New(p *plan.Plan, c Config) *Graph {
+	if c.Workers == 0 {
+		c.Workers = runtime.GOMAXPROCS(0)
+	}
+	g := &Graph{plan: p, config: c, stop: make(chan struct{}), ended: make(chan struct{}), now: record.MinTime}
+	g.aborted, g.abort = context.WithCancel(context.Background())
+	cc := checkpoint.Config{
+		Flow: p.Name, Sinks: len(p.AllSinks()), Store: c.Store, Clock: c.Clock, Interval: p.Checkpoint,
+	}
+	for i := range p.Sources {
+		src := &p.Sources[i]
+		cc.Sources = append(cc.Sources, checkpoint.SourceLimits{Name: src.Name, Prefetch: src.Spec.Prefetch})
+		cc.Eager = cc.Eager || src.Spec.Prefetch > 0 && !p.Stateful
+	}
+	g.coord = checkpoint.New(cc, checkpoint.Hooks{
+		Inject: g.inject,
+		Sync:   func(ctx context.Context) error { return g.sides.sync(ctx) },
+		Settle: func(ctx context.Context, i int, s checkpoint.Settle) error {
+			return c.Intakes[i].Settle(ctx, stage.Settlement{Upto: s.Upto, Rejected: s.Rejected})
+		},
+		Committed: c.Committed,
+	})
+	return g
+}
+
+func (g *Graph) inject(b record.Barrier) {
+	for _, p := range g.pumps {
+		p.barriers <- b
+	}
+}
+
+// ErrStopped is the error of a graph that was stopped rather than came to its end.
+var ErrStopped = errors.New("stopped")
+
+// Run runs the graph until its input has ended and everything is committed
+// (nil), until [Graph.Stop] or ctx is done ([ErrStopped]), or until something
+// fails. It returns when every goroutine of the graph has ended. What was not
+// committed is then as if it had never been read.
+func (g *Graph) Run(ctx context.Context) error {
+	defer close(g.ended)
+	defer g.abort()
+	last, resumed, err := g.config.Store.Last(g.plan.Name)
+	if err != nil {
+		return fmt.Errorf("read the last commit: %w", err)
+	}
+	if resumed {
+		g.now = last.Now
+	}
+	g.config.Runtime.Resumed = g.config.Runtime.Resumed || resumed
+	g.rows()
+	if err := g.open(); err != nil {
+		return errors.Join(err, g.closeSinks())
+	}
+	b, err := g.prepare()
+	if err != nil {
+		return errors.Join(err, g.closeSinks())
+	}
+	stopped := context.AfterFunc(ctx, g.Stop)
+	defer stopped()
+	b.connect(last)
+	coordinating, cancel := context.WithCancel(context.Background())
+	go func() {
+		<-g.stop
+		cancel()
+	}()
+	err = g.coord.Run(coordinating)
+	g.Stop()
+	if err != nil {
+		// Sinks discard from here on, and no wait lasts.
+		g.abort()
+	}
+	g.wg.Wait()
+	if errors.Is(err, checkpoint.ErrAborted) {
+		err = ErrStopped
+	}
+	return errors.Join(err, g.closeSinks())
+}
+
+// Stop ends the graph without a commit. It returns at once; Run returns when
+// everything has ended.
+func (g *Graph) Stop() { g.stopOnce.Do(func() { close(g.stop) }) }
+
+// Drain has everything that was read so far done and committed, and reads
+// nothing more. The graph is then parked: Resume or Stop it. When the graph
+// ends meanwhile, Drain returns nil.
+func (g *Graph) Drain(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-g.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err := g.coord.Drain(ctx)
+	select {
+	case <-g.ended:
+		return nil
+	default:
+		return err
+	}
+}
+
+// Resume lets a parked graph go on.
+func (g *Graph) Resume() {
+	g.coord.Resume()
+	for _, p := range g.pumps {
+		p.resume <- struct{}{}
+	}
+}
+
+// Unsettled is the number of records that were read and are not committed.
+func (g *Graph) Unsettled() uint64 { return g.coord.Unsettled() }
+
+// Lettered is the number of records that left the flow as dead letters.
+func (g *Graph) Lettered() uint64 { return g.lettered.Load() }
+
+// rows makes the rows of the ledger, so that they stand in the order of the flow.
+func (g *Graph) rows() {
+	l := g.config.Ledger
+	for i := range g.plan.Sources {
+		l.Row("source", g.plan.Sources[i].Name)
+	}
+	plan.Walk(g.plan.Nodes, func(n plan.Node) {
+		switch n := n.(type) {
+		case *plan.Operator:
+			l.Row(n.Kind, n.Name)
+		case *plan.Partition:
+			if !n.Implied {
+				l.Row("partition", n.Name)
+			}
+		case *plan.Route:
+			l.Row("route", n.Name)
+		}
+	})
+}
+
+// open makes the writers of all sinks and opens those that are not lazy.
+func (g *Graph) open() error {
+	g.sides = &sides{graph: g, lock: make(chan struct{}, 1)}
+	all := g.plan.AllSinks()
+	for i, p := range all {
+		g.terminals = append(g.terminals, newTerminal(i, newWriter(p, g), g))
+	}
+	if g.plan.Dead != nil {
+		g.sides.dead = newWriter(g.plan.Dead, g)
+	}
+	if g.plan.Late != nil {
+		g.sides.late = newWriter(g.plan.Late, g)
+	}
+	for _, w := range g.writers() {
+		if !w.lazy {
+			if err := w.open(); err != nil {
+				return fmt.Errorf("sink %s: open: %w", w.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (g *Graph) writers() []*writer {
+	var ws []*writer
+	for _, t := range g.terminals {
+		ws = append(ws, t.writer)
+	}
+	for _, w := range []*writer{g.sides.dead, g.sides.late} {
+		if w != nil {
+			ws = append(ws, w)
+		}
+	}
+	return ws
+}
+
+func (g *Graph) closeSinks() error {
+	var errs []error
+	for _, w := range g.writers() {
+		errs = append(errs, w.close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,86 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/telluride-stream/telluride/engine/stage"
+)
+
+// Intake reads a source in a goroutine of its own, one batch ahead. It
+// belongs to the engine rather than to a graph: a source that a change leaves
+// alone keeps its session and what it has read.
+type Intake struct {
+	Name   string
+	source stage.Source
+
+	inputs chan stage.Input
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	err    error // valid once inputs is closed
+}
+
+// NewIntake makes the intake of a source. Open starts it.
+func NewIntake(name string, source stage.Source) *Intake {
+	return &Intake{Name: name, source: source}
+}
+
+// Open opens the source at a position and begins to read.
+func (i *Intake) Open(ctx context.Context, position []byte) error {
+	if err := i.source.Open(ctx, position); err != nil {
+		return fmt.Errorf("source %s: %w", i.Name, err)
+	}
+	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	i.cancel = cancel
+	i.inputs = make(chan stage.Input)
+	i.wg.Go(func() { i.read(reading) })
+	return nil
+}
+
+func (i *Intake) read(ctx context.Context) {
+	defer close(i.inputs)
+	for {
+		in, err := i.next(ctx)
+		if err != nil {
+			if !errors.Is(err, io.EOF) && ctx.Err() == nil {
+				i.err = fmt.Errorf("source %s: %w", i.Name, err)
+			}
+			return
+		}
+		select {
+		case i.inputs <- in:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// next reads once. A panic of the source is an error of the source.
+func (i *Intake) next(ctx context.Context) (in stage.Input, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New(stage.Panicked(p))
+		}
+	}()
+	return i.source.Read(ctx)
+}
+
+// Settle settles deliveries of the source.
+func (i *Intake) Settle(ctx context.Context, s stage.Settlement) error {
+	return i.source.Settle(ctx, s)
+}
+
+// Close ends reading and closes the source. What was read ahead is dropped:
+// it was never sent, so its position is not committed.
+func (i *Intake) Close() error {
+	if i.cancel == nil {
+		return nil
+	}
+	i.cancel()
+	i.wg.Wait()
+	i.cancel = nil
+	return i.source.Close()
+}

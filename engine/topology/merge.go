@@ -1,0 +1,163 @@
+package topology
+
+import (
+	"math"
+	"sync"
+
+	"github.com/telluride-stream/telluride/engine/record"
+)
+
+// merge brings several streams together. A stream that has delivered barrier
+// k waits until all have; then one barrier k goes on, whose Held is the
+// lowest. The watermark that goes on is the lowest of all streams, the
+// processing time the latest.
+//
+// Records of one stream keep their order; between streams there is none.
+type merge struct {
+	out chan any
+
+	// lock is a mutex made of a channel: it is held while a batch is sent, and
+	// waiting for it must count as waiting for a scripted clock.
+	lock    chan struct{}
+	aligned chan struct{} // closed when the barrier has gone on
+	inputs  []mergeInput
+	live    int // inputs that are not closed
+	waiting int // inputs that have delivered the barrier
+	barrier record.Barrier
+	now     int64
+	sent    int64 // the watermark sent last
+}
+
+type mergeInput struct {
+	watermark int64
+	closed    bool
+}
+
+// merged merges streams. One stream is returned as it is.
+func merged(wg *sync.WaitGroup, ins []<-chan any) <-chan any {
+	if len(ins) == 1 {
+		return ins[0]
+	}
+	m := &merge{
+		out: make(chan any), lock: make(chan struct{}, 1), aligned: make(chan struct{}),
+		inputs: make([]mergeInput, len(ins)), live: len(ins), now: record.MinTime, sent: record.MinTime,
+	}
+	for i := range m.inputs {
+		m.inputs[i].watermark = record.MinTime
+	}
+	for i, in := range ins {
+		wg.Go(func() { m.read(i, in) })
+	}
+	return m.out
+}
+
+func (m *merge) read(i int, in <-chan any) {
+	for el := range in {
+		if aligned := m.pass(i, el.(*record.Batch)); aligned != nil {
+			<-aligned
+		}
+	}
+	m.lock <- struct{}{}
+	defer func() { <-m.lock }()
+	m.inputs[i].closed = true
+	m.live--
+	if m.live == 0 {
+		close(m.out)
+		return
+	}
+	// Streams close in the middle only when the graph is stopping; nobody
+	// may then wait for a barrier that does not come.
+	if m.waiting > 0 && m.waiting >= m.live {
+		m.release()
+	}
+}
+
+// pass sends a batch on. The lock is held while it is sent: a watermark that
+// went ahead of the records that it covers would make them late. When the
+// batch has a barrier that others have not delivered yet, pass returns what
+// to wait for.
+func (m *merge) pass(i int, b *record.Batch) (aligned <-chan struct{}) {
+	m.lock <- struct{}{}
+	defer func() { <-m.lock }()
+	barrier := b.Barrier
+	m.inputs[i].watermark = max(m.inputs[i].watermark, b.Watermark)
+	m.now = max(m.now, b.Now)
+	watermark := m.watermark()
+	if len(b.Records) > 0 || len(b.Side) > 0 || barrier.Kind == record.None {
+		b.Now, b.Watermark, b.Ordered, b.Barrier = m.now, watermark, false, record.Barrier{}
+		m.out <- b
+	} else {
+		b.Release()
+	}
+	if barrier.Kind == record.None {
+		return nil
+	}
+	if m.waiting == 0 {
+		m.barrier = barrier
+	} else {
+		m.barrier.Held = min(m.barrier.Held, barrier.Held)
+	}
+	m.waiting++
+	if m.waiting >= m.live {
+		m.release()
+		return nil
+	}
+	return m.aligned
+}
+
+// release sends the aligned barrier and lets the streams go on.
+func (m *merge) release() {
+	m.out <- &record.Batch{Now: m.now, Watermark: m.watermark(), Barrier: m.barrier}
+	m.waiting = 0
+	close(m.aligned)
+	m.aligned = make(chan struct{})
+}
+
+// watermark is the lowest of the open streams, and never goes back.
+func (m *merge) watermark() int64 {
+	low := int64(math.MaxInt64)
+	for i := range m.inputs {
+		if !m.inputs[i].closed {
+			low = min(low, m.inputs[i].watermark)
+		}
+	}
+	m.sent = max(m.sent, low)
+	return m.sent
+}
+
+// fanOut sends every batch to all of n streams. Side records go to the first
+// alone. The records are shared, so nobody behind may change them.
+func fanOut(wg *sync.WaitGroup, in <-chan any, n int) []<-chan any {
+	if n == 1 {
+		return []<-chan any{in}
+	}
+	outs := make([]chan any, n)
+	streams := make([]<-chan any, n)
+	for i := range outs {
+		outs[i] = make(chan any)
+		streams[i] = outs[i]
+	}
+	wg.Go(func() {
+		defer func() {
+			for _, o := range outs {
+				close(o)
+			}
+		}()
+		for el := range in {
+			b := el.(*record.Batch)
+			// All copies are made before the first is sent, since its
+			// receiver may release it at once.
+			copies := make([]*record.Batch, n)
+			copies[0] = b
+			for i := 1; i < n; i++ {
+				c := &record.Batch{Records: b.Records, Now: b.Now, Watermark: b.Watermark, Ordered: b.Ordered, Barrier: b.Barrier}
+				c.Share(b)
+				copies[i] = c
+			}
+			for i, o := range outs {
+				o <- copies[i]
+			}
+		}
+	})
+	return streams
+}

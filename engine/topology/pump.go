@@ -1,0 +1,206 @@
+package topology
+
+import (
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/telluride-stream/telluride/engine/checkpoint"
+	"github.com/telluride-stream/telluride/engine/clock"
+	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/record"
+	"github.com/telluride-stream/telluride/engine/stage"
+	"github.com/telluride-stream/telluride/engine/telemetry"
+)
+
+// pump puts a source's batches into the stream at the pace that the flow
+// allows, and between them ticks and barriers. It never waits for the source:
+// time and epochs go on while the source is idle, limited or at its end.
+type pump struct {
+	index  int
+	intake *Intake
+	coord  *checkpoint.Coordinator
+	clock  clock.Clock
+	tick   time.Duration
+	limit  *rate.Limiter // nil: none
+	row    *telemetry.Row
+
+	barriers chan record.Barrier
+	marks    chan checkpoint.Mark // for the stamp, in the order of the barriers
+	resume   chan struct{}
+	out      chan any
+	stop     <-chan struct{}
+
+	mark     checkpoint.Mark // behind what was sent last
+	now      int64
+	pending  stage.Input // read, and waiting for the limit
+	finished bool
+}
+
+// maxBarriers bounds the barriers that wait for a pump. The coordinator lets
+// fewer travel at a time.
+const maxBarriers = 8
+
+func newPump(index int, src *plan.Source, in *Intake, from checkpoint.Position, g *Graph) *pump {
+	p := &pump{
+		index: index, intake: in, coord: g.coord, clock: g.config.Clock, tick: g.plan.Tick,
+		row:      g.config.Ledger.Row("source", src.Name),
+		barriers: make(chan record.Barrier, maxBarriers), marks: make(chan checkpoint.Mark, maxBarriers),
+		resume: make(chan struct{}, 1), out: make(chan any), stop: g.stop,
+		now: g.now,
+	}
+	p.mark.Position = from.Bytes
+	if src.Rate > 0 {
+		perSecond := rate.Limit(float64(src.Rate) / src.Per.Seconds())
+		p.limit = rate.NewLimiter(perSecond, max(MaxBatch(g.plan, src), 1))
+	}
+	return p
+}
+
+// MaxBatch is how many records a source shall return at a time: as many as a
+// batch has, but no more than a tenth of a second's worth of its rate.
+func MaxBatch(p *plan.Plan, src *plan.Source) int {
+	n := p.Batch
+	if src.Rate > 0 {
+		tenth := float64(src.Rate) / src.Per.Seconds() / 10
+		n = min(n, max(1, int(tenth)))
+	}
+	return n
+}
+
+// run pumps until the end barrier has been sent or the graph stops.
+func (p *pump) run() {
+	defer close(p.out)
+	tick := p.clock.NewTimer(p.tick)
+	defer tick.Stop()
+	wait := p.clock.NewTimer(time.Hour)
+	defer wait.Stop()
+	var ready <-chan time.Time
+	for {
+		var inputs <-chan stage.Input
+		if p.pending.Batch == nil && !p.finished {
+			inputs = p.intake.inputs
+		}
+		select {
+		case <-p.stop:
+			return
+		case b := <-p.barriers:
+			if !p.barrier(b) {
+				return
+			}
+		case in, ok := <-inputs:
+			if !ok {
+				if !p.end() {
+					return
+				}
+				continue
+			}
+			p.pending = in
+			delay := p.delay()
+			if delay > 0 {
+				wait.Reset(delay)
+				ready = wait.C()
+				continue
+			}
+			if !p.sendPending() {
+				return
+			}
+		case <-ready:
+			ready = nil
+			if !p.sendPending() {
+				return
+			}
+		case <-tick.C():
+			tick.Reset(p.tick)
+			if !p.send(&record.Batch{Watermark: p.watermark()}) {
+				return
+			}
+		}
+	}
+}
+
+// delay is how long the rate limit has the pending batch wait.
+func (p *pump) delay() (d time.Duration) {
+	if p.limit == nil {
+		return 0
+	}
+	now := p.clock.Now()
+	for n := len(p.pending.Batch.Records); n > 0; n -= p.limit.Burst() {
+		d = p.limit.ReserveN(now, min(n, p.limit.Burst())).DelayFrom(now)
+	}
+	return d
+}
+
+func (p *pump) sendPending() bool {
+	in := p.pending
+	p.pending = stage.Input{}
+	b := in.Batch
+	seq := p.mark.Seq
+	for i := range b.Records {
+		o := &b.Records[i].Origin
+		o.Source, seq = p.index, max(seq, o.Seq)
+	}
+	for i := range b.Side {
+		o := &b.Side[i].Record.Origin
+		o.Source, seq = p.index, max(seq, o.Seq)
+	}
+	p.mark.Seq, p.mark.Position = seq, in.Position
+	p.row.Seen.Store(in.Seen)
+	p.row.Size.Store(in.Size)
+	b.Watermark = record.MinTime
+	// Told before it is sent, so that it cannot be settled before it counts.
+	p.coord.Sent(p.index, seq)
+	return p.send(b)
+}
+
+// send stamps the time of reading and sends. false: the graph stops.
+func (p *pump) send(b *record.Batch) bool {
+	p.now = max(p.now, p.clock.Now().UnixNano())
+	b.Now = p.now
+	select {
+	case p.out <- b:
+		return true
+	case <-p.stop:
+		return false
+	}
+}
+
+// barrier sends a barrier. Behind a drain nothing follows until told.
+func (p *pump) barrier(b record.Barrier) bool {
+	p.marks <- p.mark
+	wm := p.watermark()
+	if b.Kind == record.End {
+		wm = record.MaxTime
+	}
+	if !p.send(&record.Batch{Watermark: wm, Barrier: b}) || b.Kind == record.End {
+		return false
+	}
+	if b.Kind == record.Drain {
+		select {
+		case <-p.resume:
+		case <-p.stop:
+			return false
+		}
+	}
+	return true
+}
+
+// end notes the end of the source's input, or fails the graph with its error.
+func (p *pump) end() bool {
+	p.finished = true
+	if err := p.intake.err; err != nil {
+		p.coord.Fail(err)
+		<-p.stop
+		return false
+	}
+	p.coord.Finished()
+	// Nobody has to wait for the time of a source that has ended.
+	return p.send(&record.Batch{Watermark: p.watermark()})
+}
+
+func (p *pump) watermark() int64 {
+	if p.finished {
+		return record.MaxTime
+	}
+	return record.MinTime
+}

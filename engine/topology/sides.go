@@ -1,0 +1,107 @@
+package topology
+
+import (
+	"context"
+	"encoding/base64"
+	"unicode/utf8"
+
+	"github.com/telluride-stream/telluride/engine/record"
+)
+
+// sides is where records go that left the flow on their way: dead letters and
+// late ones. Its sinks take part in every epoch ([sides.sync]) and never make
+// dead letters themselves. All terminals share it.
+type sides struct {
+	graph *Graph
+	// lock is a mutex made of a channel: it is held while a sink is retried,
+	// and waiting for it must count as waiting for a scripted clock.
+	lock chan struct{}
+	dead *writer // nil: the sources reject
+	late *writer // nil: as dead letters
+}
+
+// take writes side records, or notes that their deliveries are to be rejected.
+func (s *sides) take(side []record.Side, now int64) error {
+	if len(side) == 0 {
+		return nil
+	}
+	s.lock <- struct{}{}
+	defer func() { <-s.lock }()
+	for i := range side {
+		if err := s.one(&side[i], now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sides) one(side *record.Side, now int64) error {
+	one := [1]record.Record{side.Record}
+	if side.Kind == record.Late && s.late != nil {
+		return s.late.write(one[:], nil)
+	}
+	s.graph.lettered.Add(1)
+	if s.dead == nil {
+		if o := side.Record.Origin; o.Seq > 0 {
+			s.graph.coord.Reject(o.Source, o.Seq)
+		}
+		return nil
+	}
+	one[0] = s.graph.letter(side, now)
+	return s.dead.write(one[:], nil)
+}
+
+func (s *sides) sync(context.Context) error {
+	s.lock <- struct{}{}
+	defer func() { <-s.lock }()
+	for _, w := range []*writer{s.dead, s.late} {
+		if w != nil {
+			if err := w.sync(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// letter is the document of a dead letter.
+func (g *Graph) letter(side *record.Side, now int64) record.Record {
+	r := &side.Record
+	var doc []byte
+	text := func(key, value string) {
+		if len(doc) == 0 {
+			doc = append(doc, '{')
+		} else {
+			doc = append(doc, ',')
+		}
+		doc = append(record.AppendValue(doc, record.StringValue(key)), ':')
+		doc = record.AppendValue(doc, record.StringValue(value))
+	}
+	text("time", record.FormatTime(now))
+	text("flow", g.plan.Name)
+	text("stage", side.Stage)
+	text("reason", side.Reason)
+	if n := r.Origin.Source; r.Origin.Seq > 0 && n < len(g.plan.Sources) {
+		text("source", g.plan.Sources[n].Name)
+	}
+	for _, key := range []string{"file", "line", "offset"} {
+		if r.Meta == nil {
+			break
+		}
+		if v := r.Meta.Lookup(record.Path{{Key: key}}, r.Origin.Seq); !v.IsNil() {
+			doc = append(record.AppendValue(append(doc, ','), record.StringValue(key)), ':')
+			doc = record.AppendValue(doc, v)
+		}
+	}
+	payload := r.Payload
+	if r.Shape != nil || payload == nil {
+		payload = record.AppendJSON(nil, r)
+	}
+	if utf8.Valid(payload) {
+		text("payload", string(payload))
+	} else {
+		text("payload_base64", base64.StdEncoding.EncodeToString(payload))
+	}
+	doc = append(doc, '}')
+	return record.Record{Payload: doc, Time: r.Time, Origin: r.Origin}
+}

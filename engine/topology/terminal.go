@@ -1,0 +1,133 @@
+package topology
+
+import (
+	"errors"
+
+	"github.com/reugn/go-streams"
+
+	"github.com/telluride-stream/telluride/engine/record"
+)
+
+// terminal is the end of a stream: it writes to a sink, hands on what left
+// the flow on its way, and tells the coordinator what is durable.
+type terminal struct {
+	index  int
+	writer *writer
+	sides  *sides
+	graph  *Graph
+
+	in   chan any
+	done chan struct{}
+	// flushes are those that have been called for and are not done; flushed
+	// tells of the ends of them. Never more of them are under way than
+	// barriers travel, so that telling does not block.
+	flushes int
+	flushed chan flushed
+	failed  bool
+}
+
+type flushed struct {
+	barrier record.Barrier
+	err     error
+}
+
+var _ streams.Sink = (*terminal)(nil)
+
+func newTerminal(index int, w *writer, g *Graph) *terminal {
+	return &terminal{
+		index: index, writer: w, sides: g.sides, graph: g,
+		in: make(chan any), done: make(chan struct{}), flushed: make(chan flushed, maxBarriers),
+	}
+}
+
+func (t *terminal) In() chan<- any   { return t.in }
+func (t *terminal) AwaitCompletion() { <-t.done }
+
+// run takes batches until the stream closes and every flush is done. Once
+// something has failed, or the graph was aborted, it discards them, so that
+// everything upstream can end.
+func (t *terminal) run() {
+	defer close(t.done)
+	in := t.in
+	for in != nil || t.flushes > 0 && !t.discarding() {
+		select {
+		case el, ok := <-in:
+			if !ok {
+				in = nil
+				continue
+			}
+			b := el.(*record.Batch)
+			if !t.discarding() {
+				t.check(t.take(b))
+			}
+			b.Release()
+		case f := <-t.flushed:
+			t.flushes--
+			if f.err != nil && !t.discarding() {
+				t.check(t.writer.sync())
+				t.durable(f.barrier)
+			}
+		case <-t.graph.aborted.Done():
+			t.discard(in)
+			return
+		}
+	}
+}
+
+func (t *terminal) discard(in <-chan any) {
+	if in == nil {
+		return
+	}
+	for el := range in {
+		el.(*record.Batch).Release()
+	}
+}
+
+func (t *terminal) discarding() bool { return t.failed || t.graph.aborted.Err() != nil }
+
+func (t *terminal) check(err error) {
+	if err != nil {
+		t.failed = true
+		t.graph.coord.Fail(err)
+	}
+}
+
+func (t *terminal) durable(b record.Barrier) {
+	if !t.discarding() {
+		t.graph.coord.Durable(t.index, b)
+	}
+}
+
+func (t *terminal) take(b *record.Batch) error {
+	if err := t.writer.write(b.Records, t.rejected); err != nil {
+		return err
+	}
+	if err := t.sides.take(b.Side, b.Now); err != nil {
+		return err
+	}
+	if b.Barrier.Kind == record.None {
+		return nil
+	}
+	barrier := b.Barrier
+	if !t.writer.opened {
+		t.graph.coord.Durable(t.index, barrier)
+		return nil
+	}
+	t.flushes++
+	t.writer.sink.Flush(func(err error) {
+		if err == nil {
+			t.graph.coord.Durable(t.index, barrier)
+		}
+		t.flushed <- flushed{barrier, err}
+	})
+	return nil
+}
+
+// rejected makes a dead letter of a record that the sink will never take.
+func (t *terminal) rejected(r *record.Record, cause error) error {
+	var ends interface{ EndsRun() bool }
+	if errors.As(cause, &ends) && ends.EndsRun() {
+		return cause
+	}
+	return t.sides.take([]record.Side{{Record: *r, Kind: record.Dead, Stage: t.writer.name, Reason: cause.Error()}}, t.graph.now)
+}

@@ -1,0 +1,172 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/telluride-stream/telluride/engine/clock"
+	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/record"
+	"github.com/telluride-stream/telluride/engine/stage"
+	"github.com/telluride-stream/telluride/engine/telemetry"
+)
+
+// writer writes to a sink with patience: a transient error is tried again,
+// with back-off, until the sink's deadline. It is used by one goroutine at a time.
+type writer struct {
+	name     string
+	sink     stage.Sink
+	lazy     bool // open before the first write
+	opened   bool
+	deadline time.Duration
+	clock    clock.Clock
+	log      *slog.Logger
+	row      *telemetry.Row
+	// abort ends every wait.
+	abort context.Context
+}
+
+// errSinkDeadline marks that a sink has failed for longer than it may.
+var errSinkDeadline = errors.New("deadline passed")
+
+func newWriter(p *plan.Sink, g *Graph) *writer {
+	rt := g.config.Runtime
+	rt.Name, rt.MaxBatch = p.Name, g.plan.Batch
+	return &writer{
+		name: p.Name, sink: p.Spec.New(rt), lazy: p.Spec.Lazy, deadline: p.Deadline, clock: g.config.Clock,
+		log: rt.Log, row: g.config.Ledger.Row("sink", p.Name), abort: g.aborted,
+	}
+}
+
+// patiently calls try until it succeeds. It returns an error that is
+// permanent, says that the deadline has passed, or that the graph was aborted.
+func (w *writer) patiently(what string, try func() error) error {
+	var pauses *backoff.ExponentialBackOff
+	var start time.Time
+	for n := 0; ; n++ {
+		err := w.guarded(try)
+		if err == nil {
+			if n > 0 {
+				w.log.Info("sink works again", "sink", w.name, "after", w.clock.Now().Sub(start).Round(time.Millisecond))
+			}
+			return nil
+		}
+		if stage.IsPermanent(err) || w.abort.Err() != nil {
+			return err
+		}
+		if n == 0 {
+			start = w.clock.Now()
+			pauses = &backoff.ExponentialBackOff{
+				InitialInterval: 50 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 10 * time.Second,
+			}
+			pauses.Reset()
+			w.log.Warn("sink fails; trying again", "sink", w.name, "doing", what, "error", err)
+		}
+		w.row.Retries.Add(1)
+		pause := pauses.NextBackOff()
+		if w.deadline > 0 {
+			left := w.deadline - w.clock.Now().Sub(start)
+			if left <= 0 {
+				return fmt.Errorf("%w (%v, %d tries): %w", errSinkDeadline, w.deadline, n+1, err)
+			}
+			pause = min(pause, left)
+		}
+		timer := w.clock.NewTimer(pause)
+		select {
+		case <-timer.C():
+		case <-w.abort.Done():
+			timer.Stop()
+			return err
+		}
+	}
+}
+
+// guarded keeps a panicking sink from ending the program.
+func (w *writer) guarded(try func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New(stage.Panicked(p))
+		}
+	}()
+	return try()
+}
+
+func (w *writer) open() error {
+	if w.opened {
+		return nil
+	}
+	err := w.patiently("open", func() error { return w.sink.Open(w.abort) })
+	w.opened = err == nil
+	return err
+}
+
+// write writes records in order. reject takes those that the sink will never
+// take; it may be nil, and then such an error is write's.
+func (w *writer) write(records []record.Record, reject func(*record.Record, error) error) error {
+	if err := w.open(); err != nil {
+		return fmt.Errorf("sink %s: open: %w", w.name, err)
+	}
+	for len(records) > 0 {
+		err := w.patiently("write", func() error {
+			n, err := w.sink.Write(w.abort, records)
+			w.row.Add(stage.Counts{In: uint64(n), Passed: uint64(n)})
+			records = records[n:]
+			if len(records) == 0 {
+				return nil
+			}
+			if err == nil {
+				err = errors.New("took only a part, without an error")
+			}
+			return err
+		})
+		if err == nil {
+			continue
+		}
+		if !stage.IsPermanent(err) || reject == nil {
+			return fmt.Errorf("sink %s: write: %w", w.name, err)
+		}
+		w.row.Add(stage.Counts{In: 1, Dead: 1})
+		if err := reject(&records[0], err); err != nil {
+			return err
+		}
+		records = records[1:]
+	}
+	return nil
+}
+
+// sync flushes and waits until that is durable.
+func (w *writer) sync() error {
+	if !w.opened {
+		return nil
+	}
+	err := w.patiently("flush", func() error {
+		done := make(chan error, 1)
+		w.sink.Flush(func(err error) { done <- err })
+		select {
+		case err := <-done:
+			return err
+		case <-w.abort.Done():
+			return w.abort.Err()
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("sink %s: flush: %w", w.name, err)
+	}
+	return nil
+}
+
+func (w *writer) close() error {
+	if !w.opened {
+		return nil
+	}
+	w.opened = false
+	if err := w.sink.Close(); err != nil {
+		return fmt.Errorf("sink %s: close: %w", w.name, err)
+	}
+	return nil
+}
