@@ -1,11 +1,10 @@
 package topology
 
 import (
-	"errors"
-
 	"github.com/reugn/go-streams"
 
 	"github.com/telluride-stream/telluride/engine/record"
+	"github.com/telluride-stream/telluride/engine/stage"
 )
 
 // terminal is the end of a stream: it writes to a sink, hands on what left
@@ -125,8 +124,7 @@ func (t *terminal) take(b *record.Batch) error {
 
 // rejected makes a dead letter of a record that the sink will never take.
 func (t *terminal) rejected(r *record.Record, cause error) error {
-	var ends interface{ EndsRun() bool }
-	if errors.As(cause, &ends) && ends.EndsRun() {
+	if stage.IsClosed(cause) {
 		return cause
 	}
 	return t.sides.take([]record.Side{{Record: *r, Kind: record.Dead, Stage: t.writer.name, Reason: cause.Error()}}, t.graph.now)

@@ -1,0 +1,55 @@
+# `make` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+GO ?= go
+BIN := bin
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/telluride
+	$(GO) build -o $(BIN)/telluride ./cmd/telluride
+
+test: vet lint generated unit ## everything that CI runs
+
+vet: ## go vet, formatting and a tidy go.mod
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; fi
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+
+lint: $(BIN)/golangci-lint ## golangci-lint, in the version that tools/go.mod names
+	$(BIN)/golangci-lint run ./...
+
+$(BIN)/golangci-lint: tools/go.mod tools/go.sum
+	cd tools && $(GO) build -o ../$(BIN)/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+unit: ## the tests, with the race detector and in random order
+	$(GO) test -race -shuffle=on ./...
+
+generate: ## write the reference and the JSON Schema anew
+	$(GO) run ./cmd/telluride stages --write docs/reference
+	$(GO) run ./cmd/telluride schema --out docs/reference/flow.schema.json
+
+generated: ## fail when the reference or the schema is not what the code says
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	$(GO) run ./cmd/telluride stages --write "$$dir" >/dev/null && \
+	$(GO) run ./cmd/telluride schema --out "$$dir/flow.schema.json" >/dev/null && \
+	diff -ru docs/reference "$$dir" || { echo "docs/reference is not current: run make generate"; exit 1; }
+
+bench: ## the benchmarks, in benchstat's format
+	$(GO) test -run '^$$' -bench . -benchmem -count $(or $(COUNT),1) ./...
+
+bench-job: ## the main job beside a hand-written loop, and its memory
+	$(GO) test -run '^$$' -bench 'BenchmarkJob' -benchtime 3x -count $(or $(COUNT),3) ./stages
+
+fuzz: ## each fuzz target for FUZZTIME (default 30s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(or $(FUZZTIME),30s) $$pkg; \
+	  done; done
+
+clean: ## remove what was built
+	rm -rf $(BIN)
+
+.PHONY: help build test vet lint unit generate generated bench bench-job fuzz clean
