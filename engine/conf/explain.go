@@ -250,7 +250,7 @@ func isKey(s string) bool {
 // flowValue is the part of s up to the comma or bracket that ends an entry of a flow collection.
 func flowValue(s string) string {
 	var n nesting
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if n.depth <= 0 && n.quote == 0 && strings.IndexByte(",}]", s[i]) >= 0 {
 			return strings.TrimRight(s[:i], " ")
 		}

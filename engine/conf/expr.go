@@ -151,7 +151,7 @@ func balanced(s string) bool {
 // scan counts the brackets that are open at the end of s, and says whether a quote is.
 func scan(s string) (depth int, quoted bool) {
 	var n nesting
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		n.step(s[i])
 	}
 	return n.depth, n.quote != 0
@@ -186,7 +186,7 @@ func (n *nesting) step(c byte) {
 // closing is the length of the bracketed text that s starts with, or 0 when it is not closed.
 func closing(s string) int {
 	var n nesting
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		n.step(s[i])
 		if n.depth == 0 && n.quote == 0 && strings.IndexByte(")]}", s[i]) >= 0 {
 			return i + 1

@@ -134,7 +134,7 @@ func ParseSize(s string) (int64, error) {
 		return 0, errors.New("it is not a size")
 	}
 	written := strings.TrimLeft(s[i:], " ")
-	unit := int64(0)
+	var unit int64
 	switch strings.ToLower(written) {
 	case "", "b":
 		unit = 1

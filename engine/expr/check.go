@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"reflect"
 	"regexp"
 	"time"
@@ -87,7 +88,8 @@ func checkMachine(t *text, root ast.Node, config *conf.Config) *file.Error {
 	if err == nil {
 		return nil
 	}
-	if e, ok := err.(*file.Error); ok {
+	var e *file.Error
+	if errors.As(err, &e) {
 		return e
 	}
 	return &file.Error{Message: err.Error()}

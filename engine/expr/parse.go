@@ -55,7 +55,7 @@ func scan(source string) (*text, *Error) {
 	l.Reset(file.NewSource(source))
 	for {
 		tok, err := l.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/expr-lang/expr/ast"
@@ -132,7 +133,8 @@ func (p *Program) build(layout *record.Layout, r *resolver, k *check, tree ast.N
 	}
 	v, err := p.Eval(&Scope{})
 	if err != nil {
-		if e, ok := err.(*Error); ok {
+		var e *Error
+		if errors.As(err, &e) {
 			return e
 		}
 		return p.text.problem(p.text.whole(), err.Error(), "")
@@ -204,7 +206,7 @@ func (p *Program) String() string { return p.text.src }
 func (p *Program) Eval(s *Scope) (record.Value, error) {
 	if !p.forced {
 		v, err := p.root.eval(s)
-		if err != errWhole {
+		if err != errWhole { //nolint:errorlint // never wrapped, and met for every record
 			return v, err
 		}
 	}
@@ -216,7 +218,7 @@ func (p *Program) Eval(s *Scope) (record.Value, error) {
 func (p *Program) Bool(s *Scope) (bool, error) {
 	if p.root.cond != nil && !p.forced {
 		b, err := p.root.cond(s)
-		if err != errWhole {
+		if err != errWhole { //nolint:errorlint // never wrapped, and met for every record
 			return b, err
 		}
 	}

@@ -205,7 +205,7 @@ func TestManyPathsAreFound(t *testing.T) {
 		if i > 0 {
 			doc.WriteByte(',')
 		}
-		doc.WriteString(string(key(name)) + "1")
+		doc.WriteString(key(name) + "1")
 	}
 	requireProjection(t, "{"+doc.String()+"}", l)
 }

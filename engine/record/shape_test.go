@@ -16,10 +16,6 @@ type pair struct {
 	value Value
 }
 
-func find(doc []pair, name string) int {
-	return slices.IndexFunc(doc, func(p pair) bool { return p.key == name })
-}
-
 func without(doc []pair, name string) []pair {
 	return slices.DeleteFunc(slices.Clone(doc), func(p pair) bool { return p.key == name })
 }
