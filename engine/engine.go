@@ -17,6 +17,8 @@ type Config struct {
 	Store checkpoint.Store
 	Clock clock.Clock // nil: the machine's
 	Log   *slog.Logger
+	// Stdin is what a source reads from standard input; nil: the process's.
+	Stdin io.Reader
 	// Stdout is where sinks that write to standard output do so; Terminal
 	// says that a person is looking, at Width columns.
 	Stdout   io.Writer
@@ -75,6 +77,6 @@ func (e *Engine) Flows() []*Flow {
 func (e *Engine) runtime(f *Flow) stage.Runtime {
 	return stage.Runtime{
 		Flow: f.Plan.Name, Clock: e.config.Clock, Log: f.log,
-		Stdout: e.config.Stdout, Terminal: e.config.Terminal, Width: e.config.Width,
+		Stdin: e.config.Stdin, Stdout: e.config.Stdout, Terminal: e.config.Terminal, Width: e.config.Width,
 	}
 }

@@ -152,7 +152,8 @@ func (f *Flow) open(ctx context.Context) ([]*topology.Intake, error) {
 	return intakes, nil
 }
 
-// Drain finishes and commits what was read, and stops the flow. With the
+// Drain finishes and commits what was read, and stops the flow. State that no
+// store would keep is let go: open windows close with what they hold. With the
 // error of ctx the flow still runs: Stop ends it.
 func (f *Flow) Drain(ctx context.Context) error {
 	f.mu.Lock()
@@ -162,7 +163,11 @@ func (f *Flow) Drain(ctx context.Context) error {
 		f.Stop()
 		return f.wait(ctx)
 	}
-	if err := g.Drain(ctx); err != nil {
+	finish := g.Drain
+	if !f.engine.config.Store.Durable() {
+		finish = g.End
+	}
+	if err := finish(ctx); err != nil {
 		return err
 	}
 	f.mu.Lock()

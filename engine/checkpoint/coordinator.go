@@ -77,6 +77,7 @@ type Coordinator struct {
 	began    uint64 // records sent when the last barrier began
 	last     time.Time
 	finished int  // sources at their end
+	ending   bool // the input is to count as ended
 	ended    bool // the end barrier is on its way
 	draining []chan struct{}
 	parked   bool // a drain barrier has been sent, and nothing follows
@@ -207,7 +208,7 @@ func (c *Coordinator) due(now time.Time) (record.BarrierKind, time.Duration) {
 	switch {
 	case c.ended, c.parked:
 		return record.None, idle
-	case c.finished == len(c.config.Sources):
+	case c.ending || c.finished == len(c.config.Sources):
 		return record.End, 0
 	case len(c.draining) > 0:
 		return record.Drain, 0
@@ -336,10 +337,17 @@ func (c *Coordinator) Fail(err error) {
 // Drain has everything that was read so far done and committed, and nothing
 // more read. It returns when that is committed; then the graph is parked
 // until Resume. With the error of ctx the drain is still under way.
-func (c *Coordinator) Drain(ctx context.Context) error {
+func (c *Coordinator) Drain(ctx context.Context) error { return c.wait(ctx, false) }
+
+// End has everything that was read so far done and committed as if the input
+// had ended there: every window closes, and there is nothing to resume.
+func (c *Coordinator) End(ctx context.Context) error { return c.wait(ctx, true) }
+
+func (c *Coordinator) wait(ctx context.Context, end bool) error {
 	done := make(chan struct{})
 	c.mu.Lock()
 	c.draining = append(c.draining, done)
+	c.ending = c.ending || end
 	c.mu.Unlock()
 	c.notify()
 	select {

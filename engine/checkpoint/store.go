@@ -58,6 +58,8 @@ func (d *Delta) Delete(key string) {
 
 // Store keeps what is committed. It is safe for concurrent use.
 type Store interface {
+	// Durable says that commits outlive the process.
+	Durable() bool
 	// Last is the last commit of a flow, without its deltas. ok is false
 	// when there is nothing to resume.
 	Last(flow string) (c Commit, ok bool, err error)
@@ -84,6 +86,8 @@ var _ Store = (*Memory)(nil)
 
 // NewMemory is an empty store in memory.
 func NewMemory() *Memory { return &Memory{flows: map[string]*memoryFlow{}} }
+
+func (m *Memory) Durable() bool { return false }
 
 func (m *Memory) Last(flow string) (Commit, bool, error) {
 	m.mu.Lock()

@@ -3,6 +3,8 @@
 package telemetry
 
 import (
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/telluride-stream/telluride/engine/stage"
@@ -11,6 +13,7 @@ import (
 // Ledger holds the counters of one flow, a row per stage in the order of the
 // flow. It outlives the graph, so that counts go on across a restart.
 type Ledger struct {
+	mu   sync.Mutex
 	rows []*Row
 }
 
@@ -28,6 +31,8 @@ type Row struct {
 
 // Row is the row of a stage, made when it is new.
 func (l *Ledger) Row(kind, name string) *Row {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, r := range l.rows {
 		if r.Name == name && r.Kind == kind {
 			return r
@@ -39,7 +44,11 @@ func (l *Ledger) Row(kind, name string) *Row {
 }
 
 // Rows lists the rows in the order in which they were made.
-func (l *Ledger) Rows() []*Row { return l.rows }
+func (l *Ledger) Rows() []*Row {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.rows)
+}
 
 // Add adds counts to the row.
 func (r *Row) Add(c stage.Counts) {

@@ -138,7 +138,13 @@ func (g *Graph) Stop() { g.stopOnce.Do(func() { close(g.stop) }) }
 // Drain has everything that was read so far done and committed, and reads
 // nothing more. The graph is then parked: Resume or Stop it. When the graph
 // ends meanwhile, Drain returns nil.
-func (g *Graph) Drain(ctx context.Context) error {
+func (g *Graph) Drain(ctx context.Context) error { return g.settle(ctx, g.coord.Drain) }
+
+// End is a Drain behind which the flow has ended: windows close with what
+// they hold, and Run returns nil.
+func (g *Graph) End(ctx context.Context) error { return g.settle(ctx, g.coord.End) }
+
+func (g *Graph) settle(ctx context.Context, how func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -148,7 +154,7 @@ func (g *Graph) Drain(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	err := g.coord.Drain(ctx)
+	err := how(ctx)
 	select {
 	case <-g.ended:
 		return nil

@@ -1,0 +1,85 @@
+package main
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+//go:embed hello.yaml
+var firstFlow string
+
+var flowName = regexp.MustCompile(`^[a-z0-9_-]+$`)
+
+func newInit(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:   "init [NAME]",
+		Short: "Write a first flow that runs at once",
+		Long: `Writes a commented flow to NAME.yaml (hello.yaml without a name) and, beside
+it, the JSON Schema with which editors complete and check it. Files that are
+there are never overwritten.`,
+		Example: "  telluride init\n  telluride init flows/sensors",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			name := "hello"
+			if len(args) > 0 {
+				name = args[0]
+			}
+			return p.writeFirstFlow(name)
+		},
+	}
+}
+
+func (p *program) writeFirstFlow(name string) error {
+	file := strings.TrimSuffix(strings.TrimSuffix(name, ".yaml"), ".yml") + ".yaml"
+	called := strings.TrimSuffix(filepath.Base(file), ".yaml")
+	if !flowName.MatchString(called) {
+		return fmt.Errorf("init %s: a flow's name has only a-z, 0-9, _ and -", name)
+	}
+	text := strings.NewReplacer("{{file}}", file, "{{name}}", called).Replace(firstFlow)
+	if err := writeNew(file, []byte(text)); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%s is there already; give another name: telluride init NAME", file)
+		}
+		return failed(err)
+	}
+	fmt.Fprintf(p.stdout, "wrote %s\n", file)
+	schema, err := schemaText()
+	if err != nil {
+		return failed(err)
+	}
+	beside := filepath.Join(filepath.Dir(file), schemaFile)
+	switch err := writeNew(beside, schema); {
+	case err == nil:
+		fmt.Fprintf(p.stdout, "wrote %s, for completion and checks in editors\n", beside)
+	case !errors.Is(err, fs.ErrExist):
+		return failed(err)
+	}
+	fmt.Fprintf(p.stdout, `
+next:
+  telluride run %s        Ctrl-C ends it
+  telluride validate %s   after a change
+  telluride stages              what a flow can be made of
+`, file, file)
+	return nil
+}
+
+// writeNew writes a file that must not be there yet.
+func writeNew(file string, text []byte) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", file, reason(err))
+	}
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	return nil
+}

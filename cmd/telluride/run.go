@@ -1,0 +1,172 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/telluride-stream/telluride/engine"
+	"github.com/telluride-stream/telluride/engine/diag"
+)
+
+// runFlags are the flags of run.
+type runFlags struct {
+	settings
+	drainTimeout        time.Duration
+	logFormat, logLevel string
+	summary             string
+	quiet               bool
+}
+
+func newRun(p *program) *cobra.Command {
+	var fl runFlags
+	c := &cobra.Command{
+		Use:   "run PATH…",
+		Short: "Run flows until their input ends",
+		Long: `Runs flow files, or all flow files (*.yaml) of folders, side by side in one
+process. A flow whose input is finite ends by itself; the others run until
+they are interrupted.
+
+The first SIGINT (Ctrl-C) or SIGTERM drains: what was read is finished and
+written, nothing more is read. The second one, or --drain-timeout, aborts.
+Both say what was left.
+
+Results go to the sinks of the flows. Progress, messages and the summary go to
+standard error, so that standard output can be piped.
+
+Records that cannot be processed go to the flow's dead_letter sink; a flow
+that names none writes them to <flow>.dead.ndjson in the working directory.
+
+The exit code is 1 when a flow failed or left something undone, and 2 when a
+flow is invalid; then none was started.`,
+		Example: `  telluride run hello.yaml
+  telluride run flows/quickstart.yaml --set count=1000
+  telluride run flows/                         every flow of a folder
+  telluride run flow.yaml | jq .mean           results are NDJSON in a pipe
+  cat readings.ndjson | telluride run flows/readings_file.yaml --set path=-`,
+		Args:              atLeastOnePath,
+		ValidArgsFunction: completeFlows,
+		RunE: func(_ *cobra.Command, args []string) error {
+			return p.run(args, fl)
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVar(&fl.set, "set", nil, "set a param: `name=value`, or flow.name=value for one of several flows; may be repeated")
+	f.DurationVar(&fl.drainTimeout, "drain-timeout", 30*time.Second, "how long the first interrupt lets flows finish; 0: as long as it takes")
+	f.IntVar(&fl.lanes, "lanes", 0, "lanes of every partition with a key, instead of what the flow says; 0: what the flow says")
+	f.IntVar(&fl.batchSize, "batch-size", 0, "records that a batch aims at; 0: 512")
+	f.StringVar(&fl.logFormat, "log-format", "text", "how messages are written: text or json")
+	f.StringVar(&fl.logLevel, "log-level", "info", "least severe messages to write: debug, info, warn or error")
+	f.StringVar(&fl.summary, "summary", "auto", "what to say at the end: table, line, json or none; auto: json with --log-format json, a table on a terminal, else a line")
+	f.BoolVarP(&fl.quiet, "quiet", "q", false, "no progress and no summary")
+	return c
+}
+
+// check refuses flags that make no sense, before anything starts.
+func (fl *runFlags) check() error {
+	if err := oneOf("log-format", fl.logFormat, "text", "json"); err != nil {
+		return err
+	}
+	if err := oneOf("log-level", fl.logLevel, "debug", "info", "warn", "error"); err != nil {
+		return err
+	}
+	if fl.drainTimeout < 0 {
+		return fmt.Errorf("--drain-timeout %v: cannot be negative", fl.drainTimeout)
+	}
+	return oneOf("summary", fl.summary, "auto", "table", "line", "json", "none")
+}
+
+func (p *program) run(paths []string, fl runFlags) error {
+	if err := fl.check(); err != nil {
+		return err
+	}
+	flows, err := p.load(paths, fl.settings)
+	if err != nil {
+		return err
+	}
+	list, sources := all(flows)
+	diag.Print(p.stderr, list, sources, p.colour(p.stderr))
+	if errs, warnings := tally(flows); errs > 0 {
+		return &exitError{exitInvalid, fmt.Errorf("nothing was started: %s", verdict(len(flows), errs, warnings))}
+	}
+	con := p.console()
+	r := &runner{flags: fl, console: con, log: logger(con, fl), grace: p.grace}
+	r.engine = engine.New(engine.Config{
+		Log: r.log, Stdout: con.Stdout(), Terminal: con.outTerm, Width: width(p.stdout),
+	})
+	p.askForInput(con, flows)
+	signals, stop := p.signals()
+	defer stop()
+	for _, f := range flows {
+		running := r.engine.Start(f.plan)
+		if !con.errTerm {
+			r.log.Info("started", "flow", f.plan.Name, "version", f.plan.Version, "file", f.file)
+		}
+		r.flows = append(r.flows, running)
+	}
+	return r.wait(signals)
+}
+
+// askForInput tells whoever sits at the terminal that a flow waits for them.
+func (p *program) askForInput(con *console, flows []loaded) {
+	in, ok := p.stdin.(*os.File)
+	if !ok || !con.errTerm || !term.IsTerminal(int(in.Fd())) {
+		return
+	}
+	for _, f := range flows {
+		for _, s := range f.plan.Sources {
+			if s.Kind == "file" && s.Spec.Text == "standard input" {
+				fmt.Fprintf(con.Stderr(), "telluride: %s reads what you type; Ctrl-D ends it\n", f.plan.Name)
+			}
+		}
+	}
+}
+
+// logger writes messages to the console, above its progress line.
+func logger(con *console, fl runFlags) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(fl.logLevel)) // checked before
+	options := &slog.HandlerOptions{Level: level}
+	if fl.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(con.Stderr(), options))
+	}
+	if con.errTerm {
+		// Whoever looks at it knows the day.
+		options.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				a.Value = slog.StringValue(a.Value.Time().Format(time.TimeOnly))
+			}
+			return a
+		}
+	}
+	return slog.New(slog.NewTextHandler(con.Stderr(), options))
+}
+
+// form is the form of the summary.
+func (fl *runFlags) form(terminal bool) string {
+	switch {
+	case fl.summary != "auto":
+		return fl.summary
+	case fl.quiet:
+		return "none"
+	case fl.logFormat == "json":
+		return "json"
+	case terminal:
+		return "table"
+	}
+	return "line"
+}
+
+// names lists flows for a message.
+func names(flows []*engine.Flow) string {
+	var list []string
+	for _, f := range flows {
+		list = append(list, f.Plan.Name)
+	}
+	return strings.Join(list, ", ")
+}
