@@ -178,6 +178,13 @@ func (f *Fields) SpanOf(key string) diag.Span {
 // Given says whether the file has the key.
 func (f *Fields) Given(key string) bool { return f.find(key) != nil }
 
+// Mapping says whether the file has the key with a mapping as its value, for
+// fields that are one in their long form only.
+func (f *Fields) Mapping(key string) bool {
+	e := f.find(key)
+	return e != nil && e.value.Kind == yaml.MappingNode
+}
+
 // Errorf reports an error of the object, with its context in front.
 func (f *Fields) Errorf(span diag.Span, format string, args ...any) {
 	f.fail(span, f.context, fmt.Sprintf(format, args...), "")

@@ -22,7 +22,7 @@ type text struct {
 
 func newText(src string) *text {
 	t := &text{src: src, pairs: map[int]int{}}
-	for i := 0; i < len(src); i++ {
+	for i := range len(src) {
 		if src[i] >= utf8.RuneSelf {
 			for at := range src {
 				t.runes = append(t.runes, at)

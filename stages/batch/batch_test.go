@@ -220,12 +220,10 @@ func incoming(in *record.Batch, a arrival) record.Record {
 
 func compare(t *rapid.T, m *model, out []*record.Batch, want [][]arrival) {
 	var got []string
-	var latest []int64
 	for _, b := range out {
 		var group []string
 		for i := range b.Records {
 			r := &b.Records[i]
-			latest = append(latest, r.Time)
 			if m.message {
 				got = append(got, string(record.AppendJSON(nil, r)))
 				continue

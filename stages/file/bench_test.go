@@ -3,6 +3,7 @@ package file
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"path/filepath"
 	"strings"
@@ -33,7 +34,7 @@ func BenchmarkSource(b *testing.B) {
 				n := 0
 				for {
 					in, err := r.Read(context.Background())
-					if err == io.EOF {
+					if errors.Is(err, io.EOF) {
 						break
 					}
 					if err != nil {

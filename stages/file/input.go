@@ -107,7 +107,7 @@ type followed struct {
 func (f *followed) read(ctx context.Context, b []byte) (int, error) {
 	for {
 		n, err := f.plain.read(ctx, b)
-		if n > 0 || err != nil && err != io.EOF {
+		if n > 0 || err != nil && !errors.Is(err, io.EOF) {
 			return n, err
 		}
 		if f.renamed {

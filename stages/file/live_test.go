@@ -65,7 +65,7 @@ func TestStandardInputGivesEachLineAsItComes(t *testing.T) {
 	if have := within(t, r); have != `{"last":1}` {
 		t.Errorf("got %s", have)
 	}
-	if _, err := r.Read(context.Background()); err != io.EOF {
+	if _, err := r.Read(context.Background()); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -118,7 +118,7 @@ func TestANamedPipeIsWaitedForByReadAndNotByOpen(t *testing.T) {
 		t.Errorf("got %s", have)
 	}
 	writer.Wait()
-	if _, err := r.Read(context.Background()); err != io.EOF {
+	if _, err := r.Read(context.Background()); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -170,10 +170,10 @@ func sameTail(in input, at *position) (bool, error) {
 	for n := 0; n < len(tail); {
 		m, err := in.read(context.Background(), tail[n:])
 		n += m
-		if err == io.EOF && n < len(tail) {
+		if errors.Is(err, io.EOF) && n < len(tail) {
 			return false, nil
 		}
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return false, err
 		}
 	}
@@ -200,7 +200,7 @@ func (r *reader) readHeader(c *current) (bool, error) {
 			return true, r.setColumns(c, &p)
 		}
 		if err := cut.fill(context.Background()); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = nil
 			}
 			return false, err

@@ -285,7 +285,7 @@ func TestWhatASourceReadsASinkWritesByteForByte(t *testing.T) {
 	w := sink(filepath.Join(dir, "out.ndjson"), modeTruncate, false)
 	for {
 		in, err := r.Read(context.Background())
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		run(t, w, in.Batch.Records...)

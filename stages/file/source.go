@@ -173,7 +173,7 @@ func (r *reader) Read(ctx context.Context) (stage.Input, error) {
 			return r.input(batch), nil
 		}
 		switch err := r.now.cut.fill(ctx); {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			if err := r.finish(ctx); err != nil {
 				return stage.Input{}, err
 			}

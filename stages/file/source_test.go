@@ -98,7 +98,7 @@ func readAll(t fataler, c Config, batch int, position []byte) (steps []step) {
 	seq := uint64(0)
 	for {
 		in, err := r.Read(context.Background())
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return steps
 		}
 		if err != nil {
@@ -328,7 +328,7 @@ func TestAFileThatIsNotTheOneBeforeIsReadFromItsBeginning(t *testing.T) {
 			have := ""
 			if in, err := r.Read(context.Background()); err == nil {
 				have = payloads([]step{take(in)})
-			} else if err != io.EOF {
+			} else if !errors.Is(err, io.EOF) {
 				t.Fatal(err)
 			}
 			if want := strings.ReplaceAll(now, "\n", ""); have != want {

@@ -3,6 +3,7 @@ package file
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 
 	"github.com/telluride-stream/telluride/engine/record"
@@ -84,7 +85,7 @@ func (s *splitter) fill(ctx context.Context) error {
 	}
 	n, err := s.in.read(ctx, s.data[len(s.data):cap(s.data)])
 	s.data = s.data[:len(s.data)+n]
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		s.eof, err = true, nil
 	}
 	return err

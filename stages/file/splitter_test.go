@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -42,7 +43,7 @@ func pieces(t interface{ Fatal(...any) }, s *splitter) (out []piece) {
 			p.data = bytes.Clone(p.data)
 			out = append(out, p)
 		}
-		if err := s.fill(context.Background()); err == io.EOF {
+		if err := s.fill(context.Background()); errors.Is(err, io.EOF) {
 			return out
 		} else if err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@ package generate
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"io"
 	"math"
@@ -73,7 +74,7 @@ func read(t testing.TB, s stage.Source, n int) (lines []line) {
 	t.Helper()
 	for len(lines) < n {
 		in, err := s.Read(t.Context())
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return lines
 		}
 		if err != nil {
@@ -152,7 +153,7 @@ func TestReadingsHaveTheMeanAndVarianceOfTheirType(t *testing.T) {
 	sum, square := map[string]float64{}, map[string]float64{}
 	for {
 		in, err := s.Read(t.Context())
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -258,7 +259,7 @@ func TestRealtimeKeepsToTheClock(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		if _, err := s.Read(ctx); err != context.DeadlineExceeded {
+		if _, err := s.Read(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -86,10 +86,10 @@ func (o *assertion) explain(r *record.Record, what string) string {
 	text += fmt.Sprintf("%q %s", o.text, what)
 	const most = 8
 	for i, f := range o.reads {
-		switch {
-		case i == 0:
+		switch i {
+		case 0:
 			text += " ("
-		case i == most:
+		case most:
 			return text + ", …)"
 		default:
 			text += ", "

@@ -1,8 +1,6 @@
 package process
 
 import (
-	"gopkg.in/yaml.v3"
-
 	"github.com/telluride-stream/telluride/engine/conf"
 )
 
@@ -17,8 +15,7 @@ func either(f *conf.Fields, name, doc string, short func() *conf.Value, long fun
 		})
 		return
 	}
-	var n *yaml.Node
-	if f.Node(&n, name, doc); n != nil && n.Kind != yaml.MappingNode {
+	if f.Given(name) && !f.Mapping(name) {
 		short()
 		return
 	}

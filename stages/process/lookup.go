@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/telluride-stream/telluride/engine/conf"
 	"github.com/telluride-stream/telluride/engine/expr"
 	"github.com/telluride-stream/telluride/engine/record"
@@ -57,11 +55,7 @@ func (c *lookupConfig) bind(f *conf.Fields) {
 func (c *lookupConfig) bindFields(f *conf.Fields) {
 	const name = "fields"
 	const doc = "The columns to copy: a list of them, or a mapping from the names that the record gets to columns, such as {device_model: model}."
-	var n *yaml.Node
-	if !f.Describing() {
-		f.Node(&n, name, doc)
-	}
-	if n == nil || n.Kind == yaml.MappingNode {
+	if f.Describing() || !f.Given(name) || f.Mapping(name) {
 		f.StringMap(&c.fields, name, doc).NotEmpty().Schema(map[string]any{
 			"description": doc,
 			"anyOf": []any{

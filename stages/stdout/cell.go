@@ -19,7 +19,7 @@ type cell struct {
 }
 
 func newCell(v record.Value) cell {
-	text := ""
+	var text string
 	switch v.Kind() {
 	case record.Int:
 		text = v.Text()
