@@ -58,6 +58,7 @@ type sourceNode struct {
 	conf       sourceConfig
 	decl       stage.Kind
 	config     any
+	signature  string
 	sound      bool // decoded without errors
 }
 
@@ -70,6 +71,7 @@ func (c *compiler) decodeSources(items []*yaml.Node) []*sourceNode {
 		if e.kind != "" {
 			s.decl, _ = sourceSlot().find(c.registry, e.kind)
 			s.config = s.decl.Decode(e.fields)
+			s.signature = c.signature(s.kind, e.value)
 		}
 		s.sound = e.finish()
 		all = append(all, s)
@@ -104,7 +106,7 @@ func (c *compiler) buildSources(sources []*sourceNode) place {
 }
 
 func (c *compiler) source(s *sourceNode, spec stage.SourceSpec, slot record.Slot, timed bool) plan.Source {
-	p := plan.Source{Name: s.name, Kind: s.kind, Spec: spec, Span: s.span, Format: plan.Format{Kind: "json"}}
+	p := plan.Source{Name: s.name, Kind: s.kind, Spec: spec, Span: s.span, Signature: s.signature}
 	if s.conf.limited {
 		p.Rate, p.Per = s.conf.rate.records, s.conf.rate.per
 	}

@@ -51,21 +51,15 @@ type Plan struct {
 type Source struct {
 	Name, Kind string
 	Spec       stage.SourceSpec
-	Format     Format
-	Time       Time
+	// Signature is equal for two sources of one kind and configuration: a
+	// change between them leaves the session alone. What the engine does
+	// behind the source is not part of it.
+	Signature string
+	Time      Time
 	// Rate is the most records Per duration; 0: no limit.
 	Rate int
 	Per  time.Duration
 	Span diag.Span
-}
-
-// Format says how payload bytes are read.
-type Format struct {
-	Kind      string // json, csv or lines
-	Field     string // lines: the field that the line becomes
-	Delimiter byte   // csv
-	Types     map[string]string
-	Columns   []string // csv: the header, when the file has none
 }
 
 // Time says where the time of records comes from.

@@ -1,0 +1,34 @@
+package flow_test
+
+import "testing"
+
+func TestASourceIsTheSameWhateverStandsAroundIt(t *testing.T) {
+	signature := func(src string, params map[string]string) string {
+		t.Helper()
+		o := options()
+		o.Params = params
+		p, problems := compile(t, "a.yaml", src, o)
+		if p == nil {
+			t.Fatal(problems.Err())
+		}
+		return p.Sources[0].Signature
+	}
+	base := signature("params: {path: a}\nsource: {file: {path: \"${params.path}\"}}\nsink: {stdout: {}}\n", nil)
+	same := map[string]string{
+		"moved":      "# a comment\nparams: {path: a}\nsink: {stdout: {}}\nsource:\n  file:\n    path: ${params.path}\n",
+		"literal":    "source: {file: {path: a}}\nsink: {stdout: {}}\n",
+		"rate limit": "source: {file: {path: a}, rate_limit: {records: 5}}\nsink: {stdout: {}}\n",
+		"name":       "source: {file: {path: a}, name: other}\nsink: {stdout: {}}\n",
+	}
+	for name, src := range same {
+		if got := signature(src, nil); got != base {
+			t.Errorf("%s: %s, want %s", name, got, base)
+		}
+	}
+	if signature("params: {path: a}\nsource: {file: {path: \"${params.path}\"}}\nsink: {stdout: {}}\n", map[string]string{"path": "b"}) == base {
+		t.Error("another value of a param that the source names gives the same signature")
+	}
+	if signature("source: {typed: {}}\nsink: {stdout: {}}\n", nil) == base {
+		t.Error("another kind gives the same signature")
+	}
+}
