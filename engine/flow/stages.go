@@ -157,7 +157,7 @@ func (c *compiler) buildOperator(n *node, at place) ([]plan.Node, place) {
 	if overwritten := at.key.Len() > 0 && b.Key == nil; overwritten {
 		next.key, next.lost = nil, true
 	}
-	op := &plan.Operator{Name: n.name, Kind: n.kind, Spec: spec, OnChange: n.conf.onChange, Span: n.span}
+	op := &plan.Operator{Name: n.name, Kind: n.kind, Spec: spec, OnChange: n.conf.onChange, Config: c.signature(n.kind, n.value), Span: n.span}
 	built = append(built, op)
 	if spec.Makes {
 		next = c.behindMaker(next, b)

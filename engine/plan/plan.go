@@ -96,7 +96,9 @@ type Operator struct {
 	// OnChange says what becomes of the state when its signature changes:
 	// carry, flush or discard; "": the change is refused if it cannot carry.
 	OnChange string
-	Span     diag.Span
+	// Config is equal for two operators of one kind and configuration.
+	Config string
+	Span   diag.Span
 }
 
 // Partition sends each record to the lane of its key.

@@ -92,6 +92,10 @@ type OperatorSpec struct {
 	// again by the stage's name and Signature.
 	Stateful  bool
 	Signature string
+	// Carry says whether state that was written under another signature can be
+	// taken over, and how: the function turns each of its values into one of
+	// this operator's, or into nil for one that has no place here. nil: never.
+	Carry func(signature string) (func(key string, value []byte) ([]byte, error), bool)
 	// Holds says that New's operators implement Holder.
 	Holds bool
 	// Makes says that the records behind the operator are made by it, rather
