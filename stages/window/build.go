@@ -1,0 +1,190 @@
+package window
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/telluride-stream/telluride/engine/conf"
+	"github.com/telluride-stream/telluride/engine/diag"
+	"github.com/telluride-stream/telluride/engine/expr"
+	"github.com/telluride-stream/telluride/engine/record"
+	"github.com/telluride-stream/telluride/engine/stage"
+)
+
+func build(c *Config, b *stage.Builder) stage.OperatorSpec {
+	s := &spec{config: c, key: b.KeyBy(c.By)}
+	s.set = compile(b, c.Aggregates)
+	s.results = makeResults(c, b, s)
+	out := stage.OperatorSpec{
+		New:       func() stage.Operator { return newOperator(s) },
+		Stateful:  true,
+		Makes:     true,
+		Ordered:   true, // first and last where times are equal, count and sliding always
+		Signature: signature(c, s),
+		Timer:     timer(c),
+		Text:      c.text(),
+	}
+	if s.key.Len() > 0 {
+		out.Text += " by " + s.key.Text()
+	}
+	return out
+}
+
+func newOperator(s *spec) stage.Operator {
+	switch s.config.Kind {
+	case "session":
+		return newSessions(s)
+	case "count":
+		return newCounted(s)
+	case "global":
+		return newRunning(s)
+	case "sliding":
+		return newSliding(s)
+	}
+	return newPanes(s)
+}
+
+// makeResults declares the fields of results: those of the key, the bounds of
+// the window, the aggregates.
+func makeResults(c *Config, b *stage.Builder, s *spec) *results {
+	r := &results{flow: b.Flow, stage: b.Name, set: s.set, location: c.Location, bounded: c.bounded()}
+	var fields []stage.MadeField
+	taken := map[string]string{}
+	add := func(span diag.Span, what, name string, typ expr.Type) {
+		if other, ok := taken[name]; ok {
+			advice := "choose another name"
+			if what == other {
+				advice = "name each once; set fields before the window to rename them"
+			}
+			b.Diags.Add(diag.Diagnostic{Span: span, Message: fmt.Sprintf("%s: %s and %s have the same name %q", b.Name, other, what, name), Advice: advice})
+			return
+		}
+		taken[name] = what
+		fields = append(fields, stage.MadeField{Name: name, Type: typ})
+	}
+	for i := range s.key.Len() {
+		f := &s.key.Fields[i]
+		span := c.Span
+		if i < len(c.By) {
+			span = c.By[i].Span
+		}
+		add(span, "a field of the key", f.Name, f.Type)
+	}
+	if r.bounded {
+		add(c.Span, "the beginning of the window", "window_start", expr.String)
+		add(c.Span, "the end of the window", "window_end", expr.String)
+	}
+	for _, o := range s.set.outputs {
+		add(c.spanOf(o.name), "an aggregate", o.name, o.typ)
+	}
+	r.slots, r.shape = b.Make(fields)
+	r.layout = b.Layout
+	for i, f := range fields {
+		r.names = append(r.names, f.Name)
+		r.width = max(r.width, int(r.slots[i])+1)
+	}
+	return r
+}
+
+func (c *Config) spanOf(aggregate string) diag.Span {
+	for i := len(c.Aggregates) - 1; i >= 0; i-- {
+		if c.Aggregates[i].Name.Value == aggregate {
+			return c.Aggregates[i].Name.Span
+		}
+	}
+	return c.Span
+}
+
+// bounded says whether results carry window_start and window_end.
+func (c *Config) bounded() bool {
+	return c.timed() || c.Kind == "sliding" && c.Sliding.Duration > 0
+}
+
+// timer is the finest time, in processing time, that matters: windows shall
+// close promptly also where time is processing time.
+func timer(c *Config) time.Duration {
+	var t time.Duration
+	switch c.Kind {
+	case "tumbling":
+		t = c.Tumbling
+	case "hopping":
+		t = min(c.Hopping.Size, c.Hopping.Every)
+	case "session":
+		t = c.Session.Gap
+	}
+	if t > 0 {
+		t = min(max(t/10, 10*time.Millisecond), time.Second)
+	}
+	if c.Emit.Every > 0 && (t == 0 || c.Emit.Every < t) {
+		t = c.Emit.Every
+	}
+	return t
+}
+
+func (c *Config) text() string {
+	d := conf.FormatDuration
+	switch c.Kind {
+	case "tumbling":
+		return "tumbling " + d(c.Tumbling)
+	case "hopping":
+		return "hopping " + d(c.Hopping.Size) + " every " + d(c.Hopping.Every)
+	case "session":
+		return "session " + d(c.Session.Gap)
+	case "count":
+		return fmt.Sprintf("count %d", c.Count)
+	case "sliding":
+		return "sliding " + c.Sliding.Last.Value
+	}
+	return c.Kind
+}
+
+// signature is what kept state depends on, as text. Neither lateness nor the
+// names of results nor when they are emitted belong to it.
+func signature(c *Config, s *spec) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "window/%d %s", stateVersion, c.Kind)
+	switch c.Kind {
+	case "tumbling":
+		fmt.Fprintf(&b, " %d", c.Tumbling)
+	case "hopping":
+		fmt.Fprintf(&b, " %d/%d", c.Hopping.Size, c.Hopping.Every)
+	case "session":
+		fmt.Fprintf(&b, " %d/%d", c.Session.Gap, c.Session.Max)
+	case "count":
+		fmt.Fprintf(&b, " %d", c.Count)
+	case "sliding":
+		fmt.Fprintf(&b, " %d/%d", c.Sliding.Records, c.Sliding.Duration)
+	}
+	if c.Location != nil {
+		b.WriteString(" in " + c.Location.String())
+	}
+	fmt.Fprintf(&b, "\nby %q", sources(s.key))
+	for i := range s.set.cells {
+		s.set.describe(&b, &s.set.cells[i])
+	}
+	return b.String()
+}
+
+// describe writes what a cell collects.
+func (set *aggregates) describe(b *strings.Builder, spec *cellSpec) {
+	fmt.Fprintf(b, "\ncell %d size %d", spec.op, spec.size)
+	if spec.arg >= 0 {
+		fmt.Fprintf(b, " of %q", set.args[spec.arg].text)
+	}
+	for i, w := range set.wheres {
+		if spec.mask == 1<<i {
+			fmt.Fprintf(b, " where %q", w)
+		}
+	}
+}
+
+func sources(k *stage.Key) []string {
+	var texts []string
+	for i := range k.Len() {
+		texts = append(texts, k.Fields[i].Source)
+	}
+	return texts
+}
+
+var _ record.Meta = (*meta)(nil)

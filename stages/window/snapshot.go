@@ -1,0 +1,155 @@
+package window
+
+import (
+	"fmt"
+
+	"github.com/telluride-stream/telluride/engine/record"
+	"github.com/telluride-stream/telluride/engine/stage"
+)
+
+// snapshot writes the entries that changed since the last call; put writes
+// what is special to the operator.
+func (b *base[S]) snapshot(w stage.StateWriter, put func(*encoder, *entry[S])) {
+	for _, key := range b.gone {
+		// A key that has come back since is among the dirty ones.
+		hash := uint64(0)
+		if len(b.key.Fields) > 0 {
+			hash = record.Hash(key)
+		}
+		if b.keys.find(hash, key) == nil {
+			w.Delete(key)
+		}
+	}
+	clear(b.gone)
+	b.gone = b.gone[:0]
+	for _, e := range b.dirty {
+		e.dirty = false
+		if !e.live {
+			continue
+		}
+		b.enc.b = append(b.enc.b[:0], stateVersion)
+		b.enc.varint(b.progress)
+		b.enc.uvarint(e.seq)
+		b.enc.bool(e.touched)
+		put(&b.enc, e)
+		w.Put(e.key, b.enc.b)
+		e.saved = true
+	}
+	clear(b.dirty)
+	b.dirty = b.dirty[:0]
+}
+
+// restore reads one entry back. get reads what is special to the operator,
+// and is given the progress at which the entry was written. Nothing is kept
+// of an entry that is damaged.
+func (b *base[S]) restore(key string, value []byte, get func(d *decoder, e *entry[S], progress int64)) (*entry[S], error) {
+	d := &decoder{b: value}
+	if v := d.byte(); d.err == nil && v != stateVersion {
+		return nil, fmt.Errorf("%s: the state has version %d, which this program does not know", b.results.stage, v)
+	}
+	progress := d.varint()
+	e := &entry[S]{key: key, seq: d.uvarint()}
+	touched := d.bool()
+	if n := len(b.key.Fields); n > 0 {
+		e.hash, e.fields = record.Hash(key), record.KeyValues(key)
+		if len(e.fields) != n {
+			d.fail("its key has another number of fields")
+		}
+	}
+	if d.err == nil {
+		get(d, e, progress)
+	}
+	if d.err == nil && len(d.b) > 0 {
+		d.fail("there is more than expected")
+	}
+	if d.err == nil && b.keys.find(e.hash, key) != nil {
+		d.fail("the key is there twice")
+	}
+	if d.err != nil {
+		return nil, fmt.Errorf("%s: key %q: %w", b.results.stage, key, d.err)
+	}
+	b.keys.insert(e)
+	e.saved = true
+	b.progress = max(b.progress, progress)
+	if touched {
+		b.touch(e)
+	}
+	return e, nil
+}
+
+func (b *base[S]) putCells(e *encoder, cells []cell) {
+	for i := range cells {
+		e.cell(b.set.cells[i].op, &cells[i])
+	}
+}
+
+func (b *base[S]) getCells(d *decoder) []cell {
+	cells := b.cells()
+	for i := range cells {
+		d.cell(b.set, &b.set.cells[i], &cells[i])
+	}
+	return cells
+}
+
+func (e *encoder) cell(o op, c *cell) {
+	e.varint(c.n)
+	if c.n == 0 {
+		return
+	}
+	switch o {
+	case opCount:
+	case opSum:
+		e.byte(byte(c.form))
+		e.bool(c.scaled)
+		e.varint(c.hi)
+		e.uvarint(c.lo)
+		if c.form == formReal {
+			e.float(c.f)
+			e.float(c.c)
+		}
+	case opMin, opMax:
+		e.value(c.extremeValue())
+	case opSpread:
+		e.float(c.f)
+		e.float(c.c)
+	default:
+		c.store.encode(e)
+	}
+}
+
+func (d *decoder) cell(set *aggregates, spec *cellSpec, c *cell) {
+	if c.n = d.varint(); c.n < 0 {
+		d.fail("count")
+	}
+	if c.n == 0 || d.err != nil {
+		return
+	}
+	switch spec.op {
+	case opCount:
+	case opSum:
+		c.form, c.scaled = form(d.byte()), d.bool()
+		c.hi, c.lo = d.varint(), d.uvarint()
+		if c.form == formReal {
+			c.f, c.c = d.anyFloat(), d.anyFloat()
+		}
+	case opMin, opMax:
+		v := d.value()
+		if d.err == nil && !finite(v) && v.Kind() != record.String {
+			d.fail("minimum or maximum")
+			return
+		}
+		c.setExtreme(v)
+	case opSpread:
+		c.f, c.c = d.anyFloat(), d.anyFloat()
+	default:
+		c.store = set.newStore(spec)
+		c.store.decode(d)
+		if o, ok := c.store.(*ordered); ok && o.newest {
+			for i := range o.items {
+				if !finite(o.items[i].value) {
+					d.fail("number")
+				}
+			}
+		}
+	}
+}
