@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+	_ "time/tzdata" // windows of days know time zones, also where the system has no zone data
 )
 
 func main() {

@@ -63,6 +63,14 @@ type Ender interface {
 	End(c *Context)
 }
 
+// Partial is an operator with state that can emit what it holds before its
+// time, for a change of the flow that the state does not survive.
+type Partial interface {
+	// EmitPartial emits everything that is open, marked as partial, and
+	// forgets it; the next Snapshot deletes all of it.
+	EmitPartial(c *Context)
+}
+
 // Stateful is an operator whose state outlives it. State is kept per key,
 // never per lane: a key is a record's Key, byte for byte.
 type Stateful interface {
