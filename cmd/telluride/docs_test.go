@@ -2,9 +2,7 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"unicode"
-
-	"github.com/spf13/pflag"
 
 	"github.com/telluride-stream/telluride/engine/conf"
 	"github.com/telluride-stream/telluride/stages"
@@ -85,7 +81,7 @@ func examples(t *testing.T, path string) []*example {
 		case word == "" && language == "yaml":
 			t.Errorf("%s: say how to test the block: yaml flow, part, stages, timed or wrong", place)
 		case word == "":
-		case strings.Contains(word, "."):
+		case language != "go" && strings.Contains(word, "."):
 			files = maps.Clone(files)
 			files[word] = body.String()
 		case slices.Contains([]string{"output", "dead", "error"}, word):
@@ -268,124 +264,3 @@ func keys(fields []*conf.FieldDoc) []string {
 	}
 	return all
 }
-
-var (
-	linkPattern    = regexp.MustCompile(`\]\(([^()\s]+)\)`)
-	commandPattern = regexp.MustCompile(`(?m)^\s*(?:[^|\n]*\| )?(?:go run \./cmd/telluride|telluride) ([^|>\n]*)`)
-)
-
-// documents are the Markdown files of the repository.
-func documents(t *testing.T) map[string]string {
-	t.Helper()
-	root := filepath.Join("..", "..")
-	all := map[string]string{}
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && path != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "bin"):
-			return fs.SkipDir
-		case d.IsDir() || filepath.Ext(path) != ".md":
-			return nil
-		}
-		text, err := os.ReadFile(path)
-		all[path] = string(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
-// TestEveryLinkOfTheDocumentationLeadsSomewhere looks up files and headings;
-// it opens no connection.
-func TestEveryLinkOfTheDocumentationLeadsSomewhere(t *testing.T) {
-	all := documents(t)
-	links := 0
-	for path, text := range all {
-		for _, match := range linkPattern.FindAllStringSubmatch(withoutBlocks(text), -1) {
-			file, heading, _ := strings.Cut(match[1], "#")
-			if strings.Contains(file, ":") {
-				continue
-			}
-			links++
-			target := path
-			if file != "" {
-				target = filepath.Join(filepath.Dir(path), filepath.FromSlash(file))
-			}
-			if _, err := os.Stat(target); err != nil {
-				t.Errorf("%s: link to %s: %v", path, match[1], err)
-				continue
-			}
-			if heading != "" && !slices.Contains(headings(all[target]), heading) {
-				t.Errorf("%s: link to %s: there is no such heading", path, match[1])
-			}
-		}
-	}
-	if links == 0 {
-		t.Error("no links found")
-	}
-}
-
-func withoutBlocks(text string) string {
-	return regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(text, "")
-}
-
-// headings are the anchors that GitHub makes of a document's headings.
-func headings(text string) []string {
-	var all []string
-	for line := range strings.Lines(withoutBlocks(text)) {
-		title := strings.TrimLeft(line, "#")
-		if title == line || !strings.HasPrefix(title, " ") {
-			continue
-		}
-		all = append(all, strings.Map(func(r rune) rune {
-			switch {
-			case r == ' ':
-				return '-'
-			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
-				return unicode.ToLower(r)
-			}
-			return -1
-		}, strings.TrimSpace(title)))
-	}
-	return all
-}
-
-// TestTheCommandsOfTheDocumentationExist parses every command line of
-// README.md and docs/flows.md: the verb, its flags, and the shipped flows.
-func TestTheCommandsOfTheDocumentationExist(t *testing.T) {
-	found := 0
-	for path, text := range documents(t) {
-		for _, match := range commandPattern.FindAllStringSubmatch(text, -1) {
-			found++
-			line, _, _ := strings.Cut(match[1], "   ") // what follows is an explanation
-			verb, args, err := newRoot(&program{}).Find(strings.Fields(line))
-			if err == nil {
-				err = verb.ParseFlags(args)
-			}
-			if err == nil && verb.HasSubCommands() {
-				err = fmt.Errorf("no verb")
-			}
-			if err != nil && !isHelp(err) {
-				t.Errorf("%s: telluride %s: %v", path, line, err)
-				continue
-			}
-			for _, arg := range verb.Flags().Args() {
-				if strings.HasPrefix(arg, "flows/") {
-					_, missing := os.Stat(filepath.Join("..", "..", arg))
-					err = cmp.Or(err, missing)
-				}
-			}
-			if err != nil && !isHelp(err) {
-				t.Errorf("%s: telluride %s: %v", path, line, err)
-			}
-		}
-	}
-	if found == 0 {
-		t.Error("no commands found")
-	}
-}
-
-func isHelp(err error) bool { return err == pflag.ErrHelp }
