@@ -1,8 +1,10 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/telluride-stream/telluride/engine"
+	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/expr"
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/record"
@@ -26,11 +29,28 @@ type world struct {
 	plan    *plan.Plan
 	sources []*script
 	sinks   []*collector
-	faults  bool // sessions are lost or flushes fail: outputs may repeat
-	tallies int
-	routed  bool
-	text    []string
+	dead    *collector // nil: the sources reject
+	pickies map[*plan.Operator]*picky
+	// interrupts are what ends the runs before the last one.
+	interrupts []interrupt
+	faults     bool // sessions are lost or the flow is stopped: outputs may repeat
+	tallies    int
+	text       []string
 }
+
+type interrupt struct {
+	after time.Duration
+	drain bool
+}
+
+// fate is what becomes of a record on its way.
+type fate uint8
+
+const (
+	arrives fate = iota
+	dies
+	filtered
+)
 
 func program(l *record.Layout, source string) *expr.Program {
 	p, err := expr.Compile(source, expr.Env{Layout: l, Schema: &expr.Schema{Open: true}})
@@ -63,7 +83,7 @@ func newPlan(sources []*script, sinks []*collector, prefetch int) *plan.Plan {
 }
 
 func drawWorld(t *rapid.T) *world {
-	w := &world{}
+	w := &world{pickies: map[*plan.Operator]*picky{}}
 	ack := rapid.Bool().Draw(t, "queues")
 	prefetch := 0
 	if ack {
@@ -93,9 +113,26 @@ func drawWorld(t *rapid.T) *world {
 			c.failWrites[rapid.IntRange(1, 10).Draw(t, "write")] = errors.New("busy")
 			c.failFlushes[rapid.IntRange(1, 4).Draw(t, "flush")] = errors.New("busy")
 		}
+		c.poison = w.drawIDs(t, "poison")
 		w.sinks = append(w.sinks, c)
 	}
 	w.plan = newPlan(w.sources, w.sinks, prefetch)
+	if rapid.Bool().Draw(t, "dead letters") {
+		w.dead = &collector{failWrites: map[int]error{}, failFlushes: map[int]error{}, letterOf: func(o record.Origin) string {
+			return w.sources[o.Source].idOf(o.Seq)
+		}}
+		w.dead.failWrites[rapid.IntRange(1, 4).Draw(t, "write")] = errors.New("busy")
+		w.dead.failFlushes[rapid.IntRange(1, 4).Draw(t, "flush")] = errors.New("busy")
+		w.plan.Dead = &plan.Sink{Name: "dead", Spec: w.dead.spec()}
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "interrupts") {
+		i := interrupt{
+			after: time.Duration(rapid.SampledFrom([]int{0, 1, 16, 40, 130, 300}).Draw(t, "after")) * time.Millisecond,
+			drain: rapid.Bool().Draw(t, "drain"),
+		}
+		w.faults = w.faults || !i.drain
+		w.interrupts = append(w.interrupts, i)
+	}
 	w.plan.Batch = rapid.SampledFrom([]int{1, 2, 8, 100}).Draw(t, "batch")
 	w.plan.Nodes = w.drawNodes(t, 0)
 	// Totals are of whole keys only behind a partition.
@@ -121,18 +158,84 @@ func (w *world) drawNodes(t *rapid.T, depth int) []plan.Node {
 				&plan.Operator{Name: w.name("tally"), Kind: "tally", Spec: tallySpec()})
 			w.tallies++
 		case kind == 3 && depth < 2:
-			w.routed = true
 			nodes = append(nodes, &plan.Route{Name: w.name("route"), Branches: []plan.Branch{
 				{Name: "low", When: program(w.plan.Layout, `key < "k3"`), Nodes: w.drawNodes(t, depth+1)},
 				{Name: "rest", Nodes: w.drawNodes(t, depth+1)},
 			}})
 		default:
-			nodes = append(nodes, &plan.Operator{Name: w.name("picky"), Kind: "picky", Spec: stage.OperatorSpec{
-				RecordWise: true, New: func() stage.Operator { return &picky{} },
-			}})
+			p := &picky{panics: w.drawIDs(t, "panics"), errs: w.drawIDs(t, "errs"), filters: w.drawIDs(t, "filters")}
+			n := &plan.Operator{Name: w.name("picky"), Kind: "picky", Spec: stage.OperatorSpec{
+				RecordWise: true, New: func() stage.Operator { return p },
+			}}
+			w.pickies[n] = p
+			nodes = append(nodes, n)
 		}
 	}
 	return nodes
+}
+
+// drawIDs draws the names of a few records.
+func (w *world) drawIDs(t *rapid.T, what string) map[string]bool {
+	ids := map[string]bool{}
+	for range rapid.IntRange(0, 2).Draw(t, what) {
+		s := rapid.SampledFrom(w.sources).Draw(t, "of")
+		if n := s.total(); n > 0 {
+			ids[w.id(s, rapid.IntRange(0, n-1).Draw(t, "id"))] = true
+		}
+	}
+	return ids
+}
+
+func (w *world) id(s *script, id int) string {
+	for i := range w.sources {
+		if w.sources[i] == s {
+			return "s" + strconv.Itoa(i) + "/" + strconv.Itoa(id)
+		}
+	}
+	panic("no such source")
+}
+
+// fateOf follows a record through nodes, and says whether it was counted.
+func (w *world) fateOf(nodes []plan.Node, id, key string) (f fate, counted bool) {
+	for _, n := range nodes {
+		switch n := n.(type) {
+		case *plan.Operator:
+			counted = counted || n.Kind == "tally"
+			if p := w.pickies[n]; p != nil {
+				switch {
+				case p.panics[id], p.errs[id]:
+					return dies, counted
+				case p.filters[id]:
+					return filtered, counted
+				}
+			}
+		case *plan.Route:
+			b := n.Branches[1]
+			if key < "k3" {
+				b = n.Branches[0]
+			}
+			if f, _ := w.fateOf(b.Nodes, id, key); f != arrives {
+				return f, counted
+			}
+		}
+	}
+	return arrives, counted
+}
+
+// deaths is how many dead letters a record becomes: one on its way, or one
+// for every sink that does not take it.
+func (w *world) deaths(id, key string) (n int) {
+	switch f, _ := w.fateOf(w.plan.Nodes, id, key); f {
+	case dies:
+		return 1
+	case arrives:
+		for _, sink := range w.sinks {
+			if sink.poison[id] {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func (w *world) name(kind string) string {
@@ -160,10 +263,11 @@ func markFlushAlways(nodes []plan.Node, behind bool) bool {
 }
 
 // TestNothingIsLostWhateverTheFlow runs random flows, with waits, lost
-// sessions and failing sinks, and checks the promises from outside: what is
-// settled is durable; everything arrives, and only after a fault more than
-// once; equal keys keep their order; state is exact; the ledger balances; and
-// every goroutine ends.
+// sessions, failing sinks, broken records, and drains and stops behind which
+// another run goes on, and checks the promises from outside: what is settled
+// is durable; everything arrives, is filtered, or becomes a dead letter, and
+// only after a fault more than once; equal keys keep their order; state is
+// exact; the ledger balances; and every goroutine ends.
 func TestNothingIsLostWhateverTheFlow(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := drawWorld(rt)
@@ -184,37 +288,142 @@ func (w *world) run() (problem string) {
 	for _, s := range w.sources {
 		s.onSettle = func(ids []int) {
 			for _, id := range ids {
-				for _, sink := range w.sinks {
-					sink.mu.Lock()
-					if sink.durable[s.name+"/"+strconv.Itoa(id)] == 0 {
-						fail("%s/%d was settled before it was durable", s.name, id)
-					}
-					sink.mu.Unlock()
-				}
+				w.checkSettled(s, id, fail)
 			}
 		}
 	}
-	f := engine.New(engine.Config{Workers: 2}).Start(w.plan)
-	select {
-	case <-f.Done():
-	case <-time.After(time.Hour):
-		return "the flow does not end"
+	store := lasting{checkpoint.NewMemory()}
+	for _, i := range w.interrupts {
+		f := engine.New(engine.Config{Workers: 2, Store: store}).Start(w.plan)
+		select {
+		case <-f.Done():
+		case <-time.After(i.after):
+		}
+		drained := i.drain && f.Drain(context.Background()) == nil
+		f.Stop()
+		if !w.ended(f, fail) {
+			return problem
+		}
+		if err := f.Wait(); drained && (err != nil || f.Summary().Unsaved > 0) {
+			fail("drained, but %d records are not saved (%v)", f.Summary().Unsaved, err)
+		}
+		if w.complete(f, store) {
+			w.checkAll(f, fail)
+			return problem
+		}
+	}
+	f := engine.New(engine.Config{Workers: 2, Store: store}).Start(w.plan)
+	if !w.ended(f, fail) {
+		return problem
 	}
 	if err := f.Wait(); err != nil {
 		return err.Error()
 	}
+	w.checkAll(f, fail)
+	return problem
+}
+
+// complete says whether a run came to the end of its input before it was
+// interrupted: there is nothing to resume then, and another run would begin anew.
+func (w *world) complete(f *engine.Flow, store checkpoint.Store) bool {
+	_, resumes, _ := store.Last(w.plan.Name)
+	for _, s := range w.sources {
+		s.mu.Lock()
+		resumes = resumes || !s.eof
+		s.mu.Unlock()
+	}
+	return f.Wait() == nil && !resumes
+}
+
+// checkAll checks what must be so when everything has been read.
+func (w *world) checkAll(f *engine.Flow, fail func(string, ...any)) {
 	for _, sink := range w.sinks {
-		if sink.open {
-			fail("a sink was left open")
-		}
 		w.check(sink, fail)
 	}
+	w.checkDead(fail)
 	for _, row := range f.Ledger.Rows() {
-		if c := row.Counts(); !c.Balanced() || c.Held != 0 {
+		if c := row.Counts(); c.Held != 0 {
+			fail("%s holds something at the end: %+v", row.Name, c)
+		}
+	}
+}
+
+// lasting is a store that is said to outlive the process, so that a drain
+// keeps state rather than let it go.
+type lasting struct{ *checkpoint.Memory }
+
+func (lasting) Durable() bool { return true }
+
+// ended waits for a flow, and checks what must be so however it ends.
+func (w *world) ended(f *engine.Flow, fail func(string, ...any)) bool {
+	select {
+	case <-f.Done():
+	case <-time.After(time.Hour):
+		fail("the flow does not end")
+		return false
+	}
+	for _, sink := range append([]*collector{w.dead}, w.sinks...) {
+		if sink != nil && sink.open {
+			fail("a sink was left open")
+		}
+	}
+	for _, row := range f.Ledger.Rows() {
+		if c := row.Counts(); !c.Balanced() {
 			fail("the ledger of %s does not balance: %+v", row.Name, c)
 		}
 	}
-	return problem
+	return true
+}
+
+// checkSettled checks that nothing of a delivery is missing when it is
+// settled. The script is locked.
+func (w *world) checkSettled(s *script, id int, fail func(string, ...any)) {
+	name, key := s.name+"/"+strconv.Itoa(id), s.keyOf(id)
+	durable := func(c *collector) bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.durable[name] > 0
+	}
+	if f, _ := w.fateOf(w.plan.Nodes, name, key); f == arrives {
+		for _, sink := range w.sinks {
+			if !sink.poison[name] && !durable(sink) {
+				fail("%s was settled before it was durable", name)
+			}
+		}
+	}
+	if w.deaths(name, key) > 0 {
+		if w.dead != nil && !durable(w.dead) {
+			fail("%s was settled before its dead letter was durable", name)
+		}
+		if w.dead == nil && !slices.Contains(s.rejects, id) {
+			fail("%s was acknowledged, not rejected", name)
+		}
+	}
+}
+
+// checkDead checks that exactly the right records are dead letters.
+func (w *world) checkDead(fail func(string, ...any)) {
+	letters := map[string]int{}
+	if w.dead != nil {
+		for _, g := range w.dead.got {
+			letters[g.id]++
+		}
+	}
+	for _, s := range w.sources {
+		for _, id := range s.rejects {
+			letters[s.name+"/"+strconv.Itoa(id)]++
+		}
+		for id := range s.total() {
+			name := s.name + "/" + strconv.Itoa(id)
+			want := w.deaths(name, s.keyOf(id))
+			if w.dead == nil {
+				want = min(want, 1) // a delivery is rejected once
+			}
+			if n := letters[name]; n < want || n > want && (!w.faults || want == 0) {
+				fail("%s became %d dead letters, want %d", name, n, want)
+			}
+		}
+	}
 }
 
 func (w *world) check(sink *collector, fail func(string, ...any)) {
@@ -236,6 +445,12 @@ func (w *world) check(sink *collector, fail func(string, ...any)) {
 	for _, s := range w.sources {
 		for id := range s.total() {
 			name := s.name + "/" + strconv.Itoa(id)
+			if f, _ := w.fateOf(w.plan.Nodes, name, s.keyOf(id)); f != arrives || sink.poison[name] {
+				if times[name] > 0 {
+					fail("%s came, though it was not to", name)
+				}
+				continue
+			}
 			if n := times[name]; n == 0 || n > 1 && !w.faults {
 				fail("%s came %d times", name, n)
 			}
@@ -257,7 +472,9 @@ func (w *world) checkTallies(sink *collector, fail func(string, ...any)) {
 	want := map[string]int64{}
 	for _, s := range w.sources {
 		for id := range s.total() {
-			want[string(record.AppendKey(nil, record.StringValue(s.keyOf(id))))]++
+			if _, counted := w.fateOf(w.plan.Nodes, s.name+"/"+strconv.Itoa(id), s.keyOf(id)); counted {
+				want[string(record.AppendKey(nil, record.StringValue(s.keyOf(id))))]++
+			}
 		}
 	}
 	have := map[string]int64{}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -111,18 +112,28 @@ func (f *Flow) session() (err error) {
 	intakes, err := f.open(ctx)
 	defer func() {
 		for _, in := range intakes {
-			err = errors.Join(err, in.Close())
+			if closing := in.Close(); closing != nil {
+				// Not %w: only the loss of a session has the flow start again.
+				err = errors.Join(err, fmt.Errorf("source %s: close: %v", in.Name, closing))
+			}
 		}
 	}()
 	if err != nil {
+		if f.stopping() {
+			return topology.ErrStopped
+		}
 		return err
 	}
 	rt := f.engine.runtime(f)
 	f.mu.Lock()
+	if f.drained {
+		f.mu.Unlock()
+		return topology.ErrStopped
+	}
 	if f.graph != nil {
 		f.lettered += f.graph.Lettered()
+		rt.Resumed = true // sinks may have written already
 	}
-	rt.Resumed = f.restarts > 0
 	f.graph = topology.New(f.Plan, topology.Config{
 		Store: f.engine.config.Store, Clock: f.engine.config.Clock, Ledger: f.Ledger, Runtime: rt,
 		Intakes: intakes, Workers: f.engine.config.Workers,
@@ -154,10 +165,12 @@ func (f *Flow) open(ctx context.Context) ([]*topology.Intake, error) {
 
 // Drain finishes and commits what was read, and stops the flow. State that no
 // store would keep is let go: open windows close with what they hold. With the
-// error of ctx the flow still runs: Stop ends it.
+// error of ctx, or of a session that was lost meanwhile, the flow still runs:
+// Stop ends it.
 func (f *Flow) Drain(ctx context.Context) error {
 	f.mu.Lock()
 	g := f.graph
+	f.drained = g == nil // nothing was read
 	f.mu.Unlock()
 	if g == nil {
 		f.Stop()

@@ -56,6 +56,7 @@ type script struct {
 	onSettle func(ids []int)
 	bySeq    []int // id of each sequence number of this session; [0] is unused
 	rejects  []int
+	eof      bool // this session has read everything
 }
 
 func (s *script) spec(prefetch int) stage.SourceSpec {
@@ -70,6 +71,13 @@ func (s *script) total() (n int) {
 		n += len(e.keys)
 	}
 	return n
+}
+
+// idOf is the name of the record that a delivery of this session is.
+func (s *script) idOf(seq uint64) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.name + "/" + strconv.Itoa(s.bySeq[seq])
 }
 
 // keyOf is the key of the record with an id.
@@ -92,10 +100,13 @@ type scriptSession struct {
 func (s *scriptSession) Open(_ context.Context, position []byte) error {
 	s.script.mu.Lock()
 	defer s.script.mu.Unlock()
-	s.script.bySeq = []int{-1}
+	s.script.bySeq, s.script.eof = []int{-1}, false
 	s.at, s.id = 0, 0
-	until := s.script.settled
-	if !s.script.ack && position != nil {
+	until := 0
+	switch {
+	case s.script.ack:
+		until = s.script.settled
+	case position != nil:
 		until = int(binary.BigEndian.Uint64(position))
 	}
 	for s.at < len(s.script.events) && s.id+len(s.script.events[s.at].keys) <= until {
@@ -112,6 +123,9 @@ func (s *scriptSession) Read(ctx context.Context) (stage.Input, error) {
 				<-ctx.Done()
 				return stage.Input{}, ctx.Err()
 			}
+			s.script.mu.Lock()
+			s.script.eof = true
+			s.script.mu.Unlock()
 			return stage.Input{}, io.EOF
 		}
 		at, e := s.at, s.script.events[s.at]
@@ -198,6 +212,8 @@ type collector struct {
 	failWrites, failFlushes map[int]error
 	// poison names records that it never takes.
 	poison map[string]bool
+	// letterOf makes it a sink of dead letters: their ids are asked for.
+	letterOf func(record.Origin) string
 
 	mu      sync.Mutex
 	writes  int
@@ -210,7 +226,6 @@ type collector struct {
 type got struct {
 	id, key string
 	total   int64
-	epoch   int
 }
 
 func (c *collector) spec() stage.SinkSpec {
@@ -232,17 +247,23 @@ func (c *collecting) Open(context.Context) error {
 }
 
 func (c *collecting) Write(_ context.Context, records []record.Record) (int, error) {
+	all := make([]got, len(records))
+	for i := range records {
+		r := &records[i]
+		all[i] = got{id: r.Field(slotID).Str(), key: r.Field(slotKey).Str(), total: r.Field(slotTotal).Int()}
+		if c.letterOf != nil {
+			all[i] = got{id: c.letterOf(r.Origin), key: string(r.Payload)}
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writes++
 	fail := c.failWrites[c.writes]
-	for i := range records {
-		r := &records[i]
-		g := got{id: r.Field(slotID).Str(), key: r.Field(slotKey).Str(), total: r.Field(slotTotal).Int()}
+	for i, g := range all {
 		if c.poison[g.id] {
 			return i, stage.Permanent(errors.New("poison"))
 		}
-		if fail != nil && i == len(records)/2 {
+		if fail != nil && i == len(all)/2 {
 			return i, fail
 		}
 		c.got = append(c.got, g)

@@ -41,13 +41,17 @@ type SourceLimits struct {
 const (
 	defaultMaxRecords = 1 << 20
 	defaultMaxBytes   = 64 << 20
-	// maxTravelling bounds the barriers on their way at a time. Two let the
-	// next epoch fill while the last one is made durable.
-	maxTravelling = 2
+	// usualTravelling is how many barriers are on their way at a time. Two let
+	// the next epoch fill while the last one is made durable.
+	usualTravelling = 2
 	// retryHeld is how soon a barrier follows one that found records held,
 	// when nothing else asks for one.
 	retryHeld = 10 * time.Millisecond
 )
+
+// MaxTravelling bounds the barriers on their way at a time, those of a drain
+// and of the end included, which do not wait for the usual ones.
+const MaxTravelling = 4
 
 // Hooks are what the coordinator asks of the graph.
 type Hooks struct {
@@ -79,9 +83,12 @@ type Coordinator struct {
 	finished int  // sources at their end
 	ending   bool // the input is to count as ended
 	ended    bool // the end barrier is on its way
-	draining []chan struct{}
-	parked   bool // a drain barrier has been sent, and nothing follows
+	draining []chan error
+	parked   bool   // a drain barrier has been sent, and nothing follows
+	drain    uint64 // the epoch of the last drain or end barrier; 0: none was sent
+	drained  bool   // and it is committed
 	failed   error
+	cancel   context.CancelFunc // ends waits of Run; nil before Run
 }
 
 // New makes a coordinator. Run starts it.
@@ -103,17 +110,29 @@ func New(c Config, h Hooks) *Coordinator {
 	}
 }
 
-// ErrAborted is the reason of a run that was ended without commit.
-var ErrAborted = errors.New("aborted")
+var (
+	// ErrAborted is the reason of a run that was ended without commit.
+	ErrAborted = errors.New("aborted")
+	// ErrResumed is the error of a Drain that a Resume came before.
+	ErrResumed = errors.New("resumed before everything was drained")
+)
 
 // Run clocks and commits epochs until the end of input is committed (nil), a
 // commit fails or [Coordinator.Fail] is called (its error), or ctx is done
 // ([ErrAborted]). What is not committed by then stays uncommitted.
 func (c *Coordinator) Run(ctx context.Context) error {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.mu.Lock()
+	c.cancel = cancel
+	c.mu.Unlock()
 	timer := c.config.Clock.NewTimer(c.config.Interval)
 	defer timer.Stop()
 	for {
-		end, err := c.commit(ctx)
+		if err := c.over(ctx); err != nil {
+			return err
+		}
+		end, err := c.commit(ctx, waiting)
 		if err != nil || end {
 			return err
 		}
@@ -135,20 +154,35 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	}
 }
 
-// commit commits what is complete, in order, and says whether that was the end.
-func (c *Coordinator) commit(ctx context.Context) (end bool, err error) {
+// over is why nothing may be committed any more; nil while it may.
+func (c *Coordinator) over(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed != nil {
+		return c.failed
+	}
+	if ctx.Err() != nil {
+		return ErrAborted
+	}
+	return nil
+}
+
+// commit commits what is complete, in order, and says whether that was the
+// end. waiting is ctx, and done as well when something has failed: what is not
+// stored yet then never will be, while what is stored is settled.
+func (c *Coordinator) commit(ctx, waiting context.Context) (end bool, err error) {
 	c.mu.Lock()
 	done, ok := c.epochs.Complete()
-	failed := c.failed
 	c.mu.Unlock()
-	if failed != nil {
-		return false, failed
-	}
 	if !ok {
 		return false, nil
 	}
 	start := c.config.Clock.Now()
-	if err := c.hooks.Sync(ctx); err != nil {
+	err = c.hooks.Sync(waiting)
+	if over := c.over(ctx); over != nil {
+		return false, over
+	}
+	if err != nil {
 		return false, err
 	}
 	done.Commit.Flow = c.config.Flow
@@ -157,26 +191,47 @@ func (c *Coordinator) commit(ctx context.Context) (end bool, err error) {
 	if err := c.config.Store.Commit(done.Commit); err != nil {
 		return false, fmt.Errorf("commit epoch %d: %w", done.Commit.Epoch, err)
 	}
-	for i, s := range done.Settle {
-		if s.Upto > c.settled[i].Load() {
-			if err := c.hooks.Settle(ctx, i, s); err != nil {
-				return false, fmt.Errorf("settle %s: %w", c.config.Sources[i].Name, err)
-			}
-			c.settled[i].Store(s.Upto)
+	if err := c.settle(ctx, done.Settle); err != nil {
+		if over := c.over(ctx); over != nil {
+			err = over
 		}
+		return false, err
 	}
 	if c.hooks.Committed != nil {
 		c.hooks.Committed(done, c.config.Clock.Now().Sub(start))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if done.Kind >= record.Drain {
-		for _, d := range c.draining {
-			close(d)
-		}
-		c.draining = nil
+	if c.drain > 0 && done.Commit.Epoch >= c.drain {
+		c.drained = true
+		c.answer(nil)
 	}
 	return done.Kind == record.End, nil
+}
+
+// settle settles every source, also behind one that fails: what is stored is
+// not to be delivered again.
+func (c *Coordinator) settle(ctx context.Context, all []Settle) error {
+	var errs []error
+	for i, s := range all {
+		if s.Upto <= c.settled[i].Load() {
+			continue
+		}
+		if err := c.hooks.Settle(ctx, i, s); err != nil {
+			errs = append(errs, fmt.Errorf("settle %s: %w", c.config.Sources[i].Name, err))
+			continue
+		}
+		c.settled[i].Store(s.Upto)
+	}
+	return errors.Join(errs...)
+}
+
+// answer ends the calls of Drain and End that wait.
+func (c *Coordinator) answer(err error) {
+	for _, d := range c.draining {
+		d <- err
+	}
+	c.draining = nil
 }
 
 // next begins an epoch when it is time to, and otherwise says how long to
@@ -192,27 +247,26 @@ func (c *Coordinator) next() (record.Barrier, time.Duration, error) {
 	if kind == record.None {
 		return record.Barrier{}, wait, nil
 	}
-	switch kind {
-	case record.End:
-		c.ended = true
-	case record.Drain:
-		c.parked = true
-	}
 	c.began, c.last = c.total(), now
-	return c.epochs.Begin(kind, now.UnixNano()), 0, nil
+	b := c.epochs.Begin(kind)
+	if kind >= record.Drain {
+		c.drain, c.drained = b.Epoch, false
+		c.ended, c.parked = kind == record.End, kind == record.Drain
+	}
+	return b, 0, nil
 }
 
 // due decides which barrier is to go out now, if any.
 func (c *Coordinator) due(now time.Time) (record.BarrierKind, time.Duration) {
 	const idle = time.Hour
 	switch {
-	case c.ended, c.parked:
+	case c.ended, c.parked, c.epochs.Travelling() >= MaxTravelling:
 		return record.None, idle
 	case c.ending || c.finished == len(c.config.Sources):
 		return record.End, 0
 	case len(c.draining) > 0:
 		return record.Drain, 0
-	case c.epochs.Travelling() >= maxTravelling:
+	case c.epochs.Travelling() >= usualTravelling:
 		return record.None, idle // its return wakes us
 	}
 	unread := c.total() - c.began
@@ -278,7 +332,8 @@ func (c *Coordinator) Sent(source int, seq uint64) {
 // Unsettled is the number of records that have been sent and not settled.
 func (c *Coordinator) Unsettled() (n uint64) {
 	for i := range c.sent {
-		n += c.sent[i].Load() - c.settled[i].Load()
+		settled := c.settled[i].Load() // first: it never passes what was sent before
+		n += c.sent[i].Load() - settled
 	}
 	return n
 }
@@ -330,13 +385,17 @@ func (c *Coordinator) Fail(err error) {
 	if c.failed == nil {
 		c.failed = err
 	}
+	if c.cancel != nil {
+		c.cancel()
+	}
 	c.mu.Unlock()
 	c.notify()
 }
 
 // Drain has everything that was read so far done and committed, and nothing
 // more read. It returns when that is committed; then the graph is parked
-// until Resume. With the error of ctx the drain is still under way.
+// until Resume. With the error of ctx the drain is still under way, and Resume
+// calls it off.
 func (c *Coordinator) Drain(ctx context.Context) error { return c.wait(ctx, false) }
 
 // End has everything that was read so far done and committed as if the input
@@ -344,24 +403,35 @@ func (c *Coordinator) Drain(ctx context.Context) error { return c.wait(ctx, fals
 func (c *Coordinator) End(ctx context.Context) error { return c.wait(ctx, true) }
 
 func (c *Coordinator) wait(ctx context.Context, end bool) error {
-	done := make(chan struct{})
+	done := make(chan error, 1)
 	c.mu.Lock()
+	if c.drained && (c.ended || c.parked && !end) {
+		c.mu.Unlock()
+		return nil // nothing was read since
+	}
 	c.draining = append(c.draining, done)
 	c.ending = c.ending || end
 	c.mu.Unlock()
 	c.notify()
 	select {
-	case <-done:
-		return nil
+	case err := <-done:
+		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// Resume lets barriers go out again behind a Drain.
-func (c *Coordinator) Resume() {
+// Resume lets barriers go out again behind a Drain, and calls off one that is
+// under way. It returns the epoch of the last drain barrier, behind which the
+// sources are to go on; 0 when none was sent.
+func (c *Coordinator) Resume() (epoch uint64) {
 	c.mu.Lock()
-	c.parked = false
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if c.parked {
+		epoch = c.drain
+	}
+	c.parked, c.drained = false, false
+	c.answer(ErrResumed)
 	c.notify()
+	return epoch
 }

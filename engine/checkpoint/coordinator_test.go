@@ -269,3 +269,155 @@ func TestAFailureEndsTheRunWithoutACommit(t *testing.T) {
 		r.cancel()
 	})
 }
+
+// A sink of dead letters may be away for ever; a stop, or the failure of
+// another sink, does not wait for it.
+func TestNothingWaitsForASyncThatDoesNotEnd(t *testing.T) {
+	broken := errors.New("sink is broken")
+	for name, end := range map[string]struct {
+		do   func(*rig)
+		want error
+	}{
+		"stop":    {func(r *rig) { r.cancel() }, ErrAborted},
+		"failure": {func(r *rig) { r.Fail(broken) }, broken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := start(Config{})
+				r.hooks.Sync = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+				r.Sent(0, 1)
+				time.Sleep(time.Second)
+				r.back(r.last(t, 1, record.Checkpoint), 1)
+				end.do(r)
+				synctest.Wait()
+				select {
+				case err := <-r.ended:
+					if !errors.Is(err, end.want) || len(r.log) != 0 {
+						t.Errorf("ended with %v after %v", err, r.log)
+					}
+				default:
+					t.Fatal("still waits")
+				}
+				r.cancel()
+			})
+		})
+	}
+}
+
+func TestASourceThatCannotSettleDoesNotKeepOthersFromIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{Sources: []SourceLimits{{Name: "a"}, {Name: "b"}}})
+		lost := errors.New("connection lost")
+		r.hooks.Settle = func(_ context.Context, i int, s Settle) error {
+			r.log = append(r.log, fmt.Sprint("settle ", i, " ", s.Upto))
+			if i == 0 {
+				return lost
+			}
+			return nil
+		}
+		r.Sent(0, 1)
+		r.Sent(1, 2)
+		time.Sleep(time.Second)
+		b := r.last(t, 1, record.Checkpoint)
+		r.Mark(b.Epoch, 1, Mark{Seq: 2})
+		r.back(b, 1)
+		if err := <-r.ended; !errors.Is(err, lost) {
+			t.Fatal(err)
+		}
+		if want := []string{"sync", "store 1", "settle 0 1", "settle 1 2"}; !slices.Equal(r.log, want) {
+			t.Errorf("did %v, want %v", r.log, want)
+		}
+		r.cancel()
+	})
+}
+
+func TestTimeIsCommittedAsTheStreamHadIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{})
+		r.Sent(0, 1)
+		time.Sleep(time.Second)
+		b := r.last(t, 1, record.Checkpoint)
+		ahead := time.Now().Add(time.Hour).UnixNano() // the clock was set back since
+		r.Mark(b.Epoch, 0, Mark{Seq: 1, Now: ahead, Position: []byte("p")})
+		r.Durable(0, b)
+		synctest.Wait()
+		if last, _, _ := r.store.Last("f"); last.Now != ahead {
+			t.Errorf("a restart would begin %v earlier than the stream was", time.Duration(ahead-last.Now))
+		}
+		r.cancel()
+		<-r.ended
+	})
+}
+
+func TestADrainOfAParkedGraphIsDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{Interval: time.Hour})
+		drained := make(chan error, 3)
+		drain := func() { drained <- r.Drain(t.Context()) }
+		go drain()
+		b := r.last(t, 1, record.Drain)
+		go drain() // while the first is under way
+		synctest.Wait()
+		r.back(b, 0)
+		go drain() // and when it is over
+		for range 3 {
+			if err := <-drained; err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.last(t, 1, record.Drain)
+		r.cancel()
+		<-r.ended
+	})
+}
+
+// A drain that took too long may be called off at any time: nothing parks
+// again because of it.
+func TestResumeCallsOffADrainThatTakesTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{Interval: time.Second})
+		r.Sent(0, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		waiting := make(chan error, 1)
+		go func() { waiting <- r.Drain(t.Context()) }()
+		if err := r.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		b := r.last(t, 1, record.Drain)
+		if epoch := r.Resume(); epoch != b.Epoch {
+			t.Errorf("the sources go on behind epoch %d, want %d", epoch, b.Epoch)
+		}
+		if err := <-waiting; !errors.Is(err, ErrResumed) {
+			t.Errorf("the other drain ended with %v", err)
+		}
+		r.back(b, 1)
+		r.Sent(0, 2)
+		time.Sleep(time.Second)
+		r.last(t, 2, record.Checkpoint)
+		if epoch := r.Resume(); epoch != 0 {
+			t.Errorf("a second Resume names epoch %d", epoch)
+		}
+		r.cancel()
+		<-r.ended
+	})
+}
+
+func TestBarriersOnTheirWayAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{Interval: time.Second})
+		for i := range uint64(20) {
+			r.Sent(0, i+1)
+			time.Sleep(time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_ = r.Drain(ctx)
+			cancel()
+			r.Resume()
+		}
+		if n := len(r.barriers); n != MaxTravelling {
+			t.Errorf("%d barriers are on their way, want %d", n, MaxTravelling)
+		}
+		r.cancel()
+		<-r.ended
+	})
+}

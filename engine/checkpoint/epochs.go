@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -15,16 +16,21 @@ type Epochs struct {
 
 	first   uint64     // the oldest epoch that is not committed
 	next    uint64     // the next epoch to begin
-	open    []*epoch   // first … next-1
+	open    []*epoch   // first … next-1, by number
 	arrived []uint64   // by sink: the last barrier that it has made durable
 	held    []uint64   // by sink: what that barrier said is still held
 	rejects [][]uint64 // by source: sequence numbers to reject, not settled yet
+	settled []uint64   // by source: the last sequence number that was settled
 	bytes   int        // size of the deltas of open epochs
 }
 
+// maxOpen bounds the epochs in the books. Beyond it those that are only held
+// are thinned.
+const maxOpen = 256
+
 type epoch struct {
+	last   uint64 // its number; of a thinned one, the number of its last epoch
 	kind   record.BarrierKind
-	now    int64
 	marks  []Mark
 	deltas []*Delta
 }
@@ -36,6 +42,9 @@ type Mark struct {
 	Seq uint64
 	// Watermark is the source's, as of the barrier.
 	Watermark int64
+	// Now is the processing time that the barrier brought. No stage has seen a
+	// later one in the snapshot that it gave at the barrier.
+	Now int64
 }
 
 // Done is a run of epochs that are complete and are to be committed together.
@@ -61,12 +70,16 @@ func NewEpochs(sources []string, sinks int) *Epochs {
 		e.held[i] = 1
 	}
 	e.rejects = make([][]uint64, len(sources))
+	e.settled = make([]uint64, len(sources))
 	return e
 }
 
 // Begin begins the next epoch and returns the barrier that will end it.
-func (e *Epochs) Begin(kind record.BarrierKind, now int64) record.Barrier {
-	e.open = append(e.open, &epoch{kind: kind, now: now, marks: make([]Mark, len(e.sources))})
+func (e *Epochs) Begin(kind record.BarrierKind) record.Barrier {
+	if len(e.open) >= maxOpen {
+		e.thin()
+	}
+	e.open = append(e.open, &epoch{last: e.next, kind: kind, marks: make([]Mark, len(e.sources))})
 	b := record.Barrier{Kind: kind, Epoch: e.next, Held: e.next + 1}
 	e.next++
 	return b
@@ -76,7 +89,28 @@ func (e *Epochs) at(k uint64) *epoch {
 	if k < e.first || k >= e.next {
 		panic(fmt.Sprintf("epoch %d is not in flight (%d to %d are)", k, e.first, e.next-1))
 	}
-	return e.open[k-e.first]
+	i, _ := slices.BinarySearchFunc(e.open, k, func(ep *epoch, k uint64) int { return cmp.Compare(ep.last, k) })
+	return e.open[i]
+}
+
+// thin halves the number of epochs that every sink has seen, but of which
+// records are still held: two neighbours become one, which is complete when
+// the later of them is. A record that is held for hours costs a later commit
+// of what came with it, rather than ever more memory.
+func (e *Epochs) thin() {
+	seen := slices.Min(e.arrived)
+	var kept []*epoch
+	for i := 0; i < len(e.open); i++ {
+		ep := e.open[i]
+		if i+1 < len(e.open) && e.open[i+1].last <= seen {
+			i++
+			later := e.open[i]
+			later.deltas = append(ep.deltas, later.deltas...)
+			ep = later
+		}
+		kept = append(kept, ep)
+	}
+	e.open = kept
 }
 
 // Mark says where a source was at barrier k.
@@ -87,12 +121,23 @@ func (e *Epochs) Snapshot(k uint64, d *Delta) {
 	if len(d.Changes) > 0 {
 		ep := e.at(k)
 		ep.deltas = append(ep.deltas, d)
-		e.bytes += d.bytes
+		e.bytes += d.size()
 	}
 }
 
-// Reject says that a delivery is to be rejected when its epoch is settled.
+// changeCost is what a change takes in memory beside its key and value.
+const changeCost = 64
+
+// size is about what the delta takes in memory.
+func (d *Delta) size() int { return d.bytes + changeCost*len(d.Changes) }
+
+// Reject says that a delivery is to be rejected when its epoch is settled. It
+// is too late for one that is settled already: a broker closes the channel
+// when it hears of a delivery twice.
 func (e *Epochs) Reject(source int, seq uint64) {
+	if seq <= e.settled[source] {
+		return
+	}
 	e.rejects[source] = append(e.rejects[source], seq)
 }
 
@@ -106,8 +151,8 @@ func (e *Epochs) Durable(sink int, b record.Barrier) {
 // Travelling is the number of barriers that have not reached every sink.
 func (e *Epochs) Travelling() int { return int(e.next - 1 - min(slices.Min(e.arrived), e.next-1)) }
 
-// Open is the number of epochs that are not committed, and Bytes the size of
-// their snapshots.
+// Open is the number of epochs in the books, and Bytes the size of their
+// snapshots.
 func (e *Epochs) Open() int  { return len(e.open) }
 func (e *Epochs) Bytes() int { return e.bytes }
 
@@ -119,26 +164,31 @@ func (e *Epochs) Bytes() int { return e.bytes }
 // never exceeds the barriers that the sink has seen.
 func (e *Epochs) Complete() (done Done, ok bool) {
 	before := slices.Min(e.held)
-	if before <= e.first {
+	n := 0
+	for n < len(e.open) && e.open[n].last < before {
+		n++
+	}
+	if n == 0 {
 		return Done{}, false
 	}
-	n := int(before - e.first)
 	last := e.open[n-1]
 	done.Kind = last.kind
-	done.Commit = Commit{Epoch: before - 1, Now: last.now, Positions: map[string]Position{}}
+	done.Commit = Commit{Epoch: last.last, Now: record.MinTime, Positions: map[string]Position{}}
 	for _, ep := range e.open[:n] {
 		done.Commit.Deltas = append(done.Commit.Deltas, ep.deltas...)
 		for _, d := range ep.deltas {
-			e.bytes -= d.bytes
+			e.bytes -= d.size()
 		}
 	}
 	for i, name := range e.sources {
 		m := last.marks[i]
 		done.Commit.Positions[name] = Position{Bytes: m.Position, Watermark: m.Watermark}
+		done.Commit.Now = max(done.Commit.Now, m.Now)
+		e.settled[i] = m.Seq
 		done.Settle = append(done.Settle, Settle{Upto: m.Seq, Rejected: e.takeRejects(i, m.Seq)})
 	}
 	e.open = slices.Clone(e.open[n:])
-	e.first = before
+	e.first = last.last + 1
 	return done, true
 }
 

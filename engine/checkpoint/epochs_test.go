@@ -34,7 +34,7 @@ func TestEpochsCommitOnlyWhatIsComplete(t *testing.T) {
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
 			switch rapid.IntRange(0, 3).Draw(t, "step") {
 			case 0: // an epoch ends
-				b := e.Begin(record.Checkpoint, int64(began))
+				b := e.Begin(record.Checkpoint)
 				began++
 				if b.Epoch != began || b.Held != began+1 {
 					t.Fatalf("barrier %+v, want epoch %d", b, began)
@@ -113,7 +113,7 @@ func TestEpochsCommitOnlyWhatIsComplete(t *testing.T) {
 		if want := int(began - committed); e.Open() != want {
 			t.Fatalf("%d epochs open, want %d", e.Open(), want)
 		}
-		if want := 2 * int(began-committed); e.Bytes() != want {
+		if want := (changeCost + 2) * int(began-committed); e.Bytes() != want {
 			t.Fatalf("%d bytes of snapshots open, want %d", e.Bytes(), want)
 		}
 	})
@@ -150,5 +150,74 @@ func TestMemoryStoreKeepsWhatWasCommitted(t *testing.T) {
 	}
 	if _, ok, _ := m.Last("f"); ok {
 		t.Fatal("a flow that has ended has something to resume")
+	}
+}
+
+// A record that is held for long must not make the books grow with every
+// barrier; when it is let go, everything is committed as it would have been.
+func TestHeldEpochsAreThinned(t *testing.T) {
+	e := NewEpochs([]string{"s"}, 2)
+	const n = 50 * maxOpen
+	for k := uint64(1); k <= n; k++ {
+		b := e.Begin(record.Checkpoint)
+		e.Mark(k, 0, Mark{Seq: k, Now: int64(k)})
+		d := &Delta{Stage: "s"}
+		d.Put("k", []byte{byte(k)})
+		e.Snapshot(k, d)
+		e.Durable(0, b)
+		b.Held = 1
+		e.Durable(1, b)
+		if _, ok := e.Complete(); ok {
+			t.Fatalf("a held epoch was committed at %d", k)
+		}
+		if e.Open() > maxOpen {
+			t.Fatalf("%d epochs are in the books", e.Open())
+		}
+	}
+	b := e.Begin(record.Checkpoint)
+	e.Mark(b.Epoch, 0, Mark{Seq: n + 1, Now: n + 1})
+	e.Durable(0, b)
+	b.Held = n // the last but one is still held
+	e.Durable(1, b)
+	done, ok := e.Complete()
+	if !ok || done.Commit.Epoch > n-1 || done.Settle[0].Upto != done.Commit.Epoch {
+		t.Fatalf("committed %+v", done)
+	}
+	rest := done.Commit.Deltas
+	e.Durable(0, e.Begin(record.Checkpoint))
+	e.Durable(1, record.Barrier{Epoch: n + 2, Held: n + 3})
+	done, ok = e.Complete()
+	if !ok || done.Commit.Epoch != n+2 || e.Open() != 0 || e.Bytes() != 0 {
+		t.Fatalf("committed %+v; %d open with %d bytes", done, e.Open(), e.Bytes())
+	}
+	rest = append(rest, done.Commit.Deltas...)
+	for i, d := range rest {
+		if d.Changes[0].Value[0] != byte(i+1) {
+			t.Fatalf("change %d is out of order", i)
+		}
+	}
+	if len(rest) != n {
+		t.Errorf("%d changes were committed, want %d", len(rest), n)
+	}
+}
+
+// A record that was made from deliveries which are settled already may die
+// later. A broker closes the channel when it hears of a delivery twice.
+func TestASettledDeliveryIsNotRejected(t *testing.T) {
+	e := NewEpochs([]string{"s"}, 1)
+	for k := uint64(1); k <= 2; k++ {
+		b := e.Begin(record.Checkpoint)
+		e.Mark(k, 0, Mark{Seq: 3 * k})
+		e.Reject(0, 2)
+		e.Reject(0, 3*k)
+		e.Durable(0, b)
+		done, _ := e.Complete()
+		want := []uint64{3 * k}
+		if k == 1 {
+			want = []uint64{2, 3}
+		}
+		if got := done.Settle[0].Rejected; !slices.Equal(got, want) {
+			t.Errorf("commit %d rejects %v, want %v", k, got, want)
+		}
 	}
 }

@@ -1,13 +1,5 @@
 package checkpoint
 
-import (
-	"maps"
-	"slices"
-	"sync"
-
-	"github.com/telluride-stream/telluride/engine/record"
-)
-
 // Position is where a source goes on after a restart.
 type Position struct {
 	// Bytes is the source's own; nil: it has no position.
@@ -25,8 +17,14 @@ type Commit struct {
 	Now       int64
 	Positions map[string]Position // by source name
 	Deltas    []*Delta            // in the order of their epochs
+	// Verdicts is what becomes of the epochs' deliveries that carry an id. Of
+	// two for one id the later counts.
+	Verdicts []Verdict
+	// Control changes the flow's control data together with the epoch.
+	Control []Change
 	// Restart says that nothing is to be resumed behind this commit: the
-	// input has ended. State and positions are cleared.
+	// input has ended. State, positions and verdicts are cleared; control
+	// data stays.
 	Restart bool
 }
 
@@ -44,6 +42,14 @@ type Change struct {
 	Value []byte
 }
 
+// Verdict is what became of a delivery, to be repeated when it comes again.
+type Verdict struct {
+	Source, ID string
+	Rejected   bool
+	// At is when it was given, in Unix nanoseconds.
+	At int64
+}
+
 // Put records a new value. It copies value.
 func (d *Delta) Put(key string, value []byte) {
 	d.Changes = append(d.Changes, Change{key, append(make([]byte, 0, len(value)), value...)})
@@ -56,96 +62,58 @@ func (d *Delta) Delete(key string) {
 	d.bytes += len(key)
 }
 
-// Store keeps what is committed. It is safe for concurrent use.
+// Store keeps what is committed. It is safe for concurrent use. Names and keys
+// are any bytes; a name is not empty.
 type Store interface {
 	// Durable says that commits outlive the process.
 	Durable() bool
-	// Last is the last commit of a flow, without its deltas. ok is false
-	// when there is nothing to resume.
+	// Last is the last commit of a flow: its epoch, time and positions. ok is
+	// false when there is nothing to resume.
 	Last(flow string) (c Commit, ok bool, err error)
-	// State calls each for every key of a stage, in any order. key and value
-	// are each's to keep.
+	// State calls each for every key of a stage, in any order, as of one
+	// moment. key and value are each's to keep. An error of each ends it.
 	State(flow, stage string, each func(key string, value []byte) error) error
-	// Commit makes a commit durable, all of it or nothing.
+	// Commit makes a commit durable, all of it or nothing. After an error it
+	// is unknown which of the two, until the store is opened again. A commit
+	// that has nothing to keep (no change, verdict or control data, and no
+	// source with a position) is not written, and Last stays what it was.
 	Commit(c Commit) error
+	// Verdict is what became of a delivery.
+	Verdict(flow, source, id string) (v Verdict, ok bool, err error)
+	// Forget drops verdicts of a source that were given before a time, oldest
+	// first. One call does a bounded amount of work; what it leaves, the next
+	// one takes.
+	Forget(flow, source string, before int64) error
+	// Control is the control data of a flow: params, the applied version,
+	// receipts.
+	Control(flow string) (map[string][]byte, error)
+	// SetControl changes control data durably, all of it or nothing.
+	SetControl(flow string, changes []Change) error
+	// Flows are the names of all flows of which something is kept, sorted.
+	Flows() ([]string, error)
+	// Drop removes the state of a stage; without a stage, all that a flow
+	// would resume from: state, positions and verdicts. Control data stays.
+	Drop(flow, stage string) error
 	Close() error
 }
 
-// Memory is a store that ends with the process.
-type Memory struct {
-	mu    sync.Mutex
-	flows map[string]*memoryFlow
-}
+// sweep is the number of verdicts that one call of Forget looks at.
+const sweep = 10_000
 
-type memoryFlow struct {
-	last   Commit
-	stages map[string]map[string][]byte
-}
-
-var _ Store = (*Memory)(nil)
-
-// NewMemory is an empty store in memory.
-func NewMemory() *Memory { return &Memory{flows: map[string]*memoryFlow{}} }
-
-func (m *Memory) Durable() bool { return false }
-
-func (m *Memory) Last(flow string) (Commit, bool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	f := m.flows[flow]
-	if f == nil {
-		return Commit{}, false, nil
+// empty says that a commit has nothing to keep.
+func (c *Commit) empty() bool {
+	if len(c.Verdicts) > 0 || len(c.Control) > 0 {
+		return false
 	}
-	last := f.last
-	last.Positions = maps.Clone(last.Positions)
-	return last, true, nil
-}
-
-func (m *Memory) State(flow, stage string, each func(string, []byte) error) error {
-	m.mu.Lock()
-	var keys map[string][]byte
-	if f := m.flows[flow]; f != nil {
-		keys = maps.Clone(f.stages[stage])
-	}
-	m.mu.Unlock()
-	for k, v := range keys {
-		if err := each(k, slices.Clone(v)); err != nil {
-			return err
+	for _, p := range c.Positions {
+		if p.Bytes != nil {
+			return false
 		}
-	}
-	return nil
-}
-
-func (m *Memory) Commit(c Commit) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if c.Restart {
-		delete(m.flows, c.Flow)
-		return nil
-	}
-	f := m.flows[c.Flow]
-	if f == nil {
-		f = &memoryFlow{stages: map[string]map[string][]byte{}}
-		f.last.Now = record.MinTime
-		m.flows[c.Flow] = f
 	}
 	for _, d := range c.Deltas {
-		keys := f.stages[d.Stage]
-		if keys == nil {
-			keys = map[string][]byte{}
-			f.stages[d.Stage] = keys
-		}
-		for _, ch := range d.Changes {
-			if ch.Value == nil {
-				delete(keys, ch.Key)
-			} else {
-				keys[ch.Key] = ch.Value
-			}
+		if len(d.Changes) > 0 {
+			return false
 		}
 	}
-	c.Deltas = nil
-	f.last = c
-	return nil
+	return true
 }
-
-func (m *Memory) Close() error { return nil }

@@ -2,6 +2,8 @@ package stage
 
 import (
 	"errors"
+	"slices"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/telluride-stream/telluride/engine/conf"
@@ -27,6 +29,10 @@ type Builder struct {
 	// changes them sets it to what goes out.
 	Schema *expr.Schema
 	Params map[string]record.Value
+	// Meta lists what the records have behind meta; see [expr.Env].
+	Meta []string
+	// Sources are the names of the flow's sources, in its order.
+	Sources []string
 	// Opaque says that what comes in is text without fields, to be written as
 	// it is: the stage before is [OperatorSpec].Opaque. Only sinks meet it.
 	Opaque bool
@@ -46,7 +52,7 @@ type Key struct {
 
 // KeyField is one part of a key.
 type KeyField struct {
-	Name    string // the field's name in results
+	Name    string // the field's name in results: see [Builder.KeyBy]
 	Type    expr.Type
 	Program *expr.Program
 	Source  string // the expression as written, for comparing keys
@@ -94,8 +100,11 @@ func (b *Builder) Errorf(span diag.Span, format string, args ...any) {
 // Expr compiles an expression over the records that come in. It returns nil
 // when that fails; the problem is then reported where it stands.
 func (b *Builder) Expr(e conf.Expr) *expr.Program {
-	p, err := expr.Compile(e.Value, expr.Env{Layout: b.Layout, Schema: b.Schema, Params: b.Params})
+	p, err := expr.Compile(e.Value, expr.Env{Layout: b.Layout, Schema: b.Schema, Params: b.Params, Meta: b.Meta, Sources: b.Sources})
 	if err == nil {
+		for _, h := range p.Hints() {
+			b.Diags.Add(diag.Diagnostic{Severity: diag.Warning, Span: within(e, h), Message: b.Name + ": " + h.Message, Advice: h.Advice})
+		}
 		return p
 	}
 	var bad *expr.Error
@@ -136,6 +145,11 @@ func (b *Builder) Condition(e conf.Expr) *expr.Program {
 // KeyBy is the key of a keyed stage: by as the flow file says, or that of the
 // partition when by is nil. An empty by makes everything one key. The
 // compiler partitions the records by it when they are not already.
+//
+// In results a part of the key has the name of its field, which for a path
+// such as user.id is the last name in it. Other expressions are called key,
+// key_2 and so on, leaving out names that fields have. Two fields may share a
+// name; a kind that makes records reports that, since only it needs names.
 func (b *Builder) KeyBy(by []conf.Text) *Key {
 	if by == nil {
 		b.wanted = b.Key
@@ -147,15 +161,45 @@ func (b *Builder) KeyBy(by []conf.Text) *Key {
 	key := &Key{}
 	for _, text := range by {
 		if p := b.Expr(conf.Expr{Text: text}); p != nil {
-			name := text.Value
-			if _, isField := p.Slot(); !isField {
-				name = "key"
-			}
-			key.Fields = append(key.Fields, KeyField{Name: name, Type: p.Type(), Program: p, Source: text.Value})
+			key.Fields = append(key.Fields, KeyField{Name: fieldName(p), Type: p.Type(), Program: p, Source: text.Value})
 		}
 	}
+	key.nameExpressions()
 	b.wanted = key
 	return key
+}
+
+// fieldName is the last name in the path of an expression that is just a
+// field; "" for any other.
+func fieldName(p *expr.Program) string {
+	if _, isField := p.Slot(); !isField {
+		return ""
+	}
+	for _, step := range slices.Backward(p.Paths()[0]) {
+		if !step.List {
+			return step.Key
+		}
+	}
+	return ""
+}
+
+// nameExpressions names the parts of a key that have no name.
+func (k *Key) nameExpressions() {
+	taken := map[string]bool{}
+	for i := range k.Fields {
+		taken[k.Fields[i].Name] = true
+	}
+	name, n := "key", 1
+	for i := range k.Fields {
+		if k.Fields[i].Name != "" {
+			continue
+		}
+		for taken[name] {
+			n++
+			name = "key_" + strconv.Itoa(n)
+		}
+		k.Fields[i].Name, taken[name] = name, true
+	}
 }
 
 // Wrote says that the stage writes, moves or removes a top-level field: a

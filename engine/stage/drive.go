@@ -65,7 +65,8 @@ type Driver struct {
 	flushAlways bool
 	// sent is the watermark that was last sent on. It stays behind the
 	// context's while records are held.
-	sent int64
+	sent  int64
+	ended bool // End was called
 }
 
 // NewDriver makes the driver of an operator. limit is the number of records
@@ -113,10 +114,12 @@ func (d *Driver) Step(in *record.Batch, snapshot StateWriter) []*record.Batch {
 	}
 	out := c.out
 	if len(out) == 0 {
-		out = append(out, &record.Batch{Ordered: in.Ordered})
+		out = append(out, &record.Batch{})
 	}
+	// What is held may be overtaken by a record with a later watermark.
+	ordered := in.Ordered && d.holder == nil
 	for _, b := range out {
-		b.Now, b.Watermark, b.Ordered = c.Now, d.sent, in.Ordered
+		b.Now, b.Watermark, b.Ordered = c.Now, d.sent, ordered
 	}
 	last := out[len(out)-1]
 	last.Watermark, last.Barrier = d.progress(), barrier
@@ -130,9 +133,12 @@ func (d *Driver) Step(in *record.Batch, snapshot StateWriter) []*record.Batch {
 }
 
 // progress is the watermark to send on: that of the stream, as far as the
-// held records allow.
+// held records allow, and those that the end will bring.
 func (d *Driver) progress() int64 {
 	w := d.Context.Watermark
+	if d.ender != nil && !d.ended && w == record.MaxTime {
+		w = d.sent
+	}
 	if d.holder != nil {
 		if held := d.holder.Held(); held.Records > 0 {
 			w = min(w, held.Watermark)
@@ -180,6 +186,7 @@ func (d *Driver) barrier(b *record.Barrier, snapshot StateWriter) {
 	// What comes next belongs to the next epoch, or is let go upstream.
 	c.Epoch = b.Held
 	if b.Kind == record.End && d.ender != nil {
+		d.ended = true
 		d.guard("end of input", func() { d.ender.End(c) })
 	}
 	if d.holder != nil {

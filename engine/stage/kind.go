@@ -31,6 +31,9 @@ type Kind struct {
 	Role    Role
 	// Example is the stage as it stands in a flow file, YAML without indentation.
 	Example string
+	// Meta lists what records of a source, or those that a stage makes, have
+	// behind meta in expressions; nil: it is not known.
+	Meta []MetaKey
 
 	bind  func() (config any, bind func(*conf.Fields))
 	build func(config any, b *Builder) any
@@ -39,6 +42,16 @@ type Kind struct {
 // Example adds an example to a kind.
 func (k Kind) WithExample(yaml string) Kind {
 	k.Example = yaml
+	return k
+}
+
+// MetaKey is a name behind meta. One that ends in .* is open: the rest of the
+// name is up to whoever sent the record.
+type MetaKey struct{ Name, Doc string }
+
+// WithMeta adds what records have behind meta.
+func (k Kind) WithMeta(keys ...MetaKey) Kind {
+	k.Meta = keys
 	return k
 }
 

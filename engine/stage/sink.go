@@ -28,6 +28,24 @@ type Sink interface {
 	Close() error
 }
 
+// Undeliverer is a sink that may learn only behind Write that a record cannot
+// be delivered: a broker takes a message first, and then finds no queue for it.
+type Undeliverer interface {
+	// Undeliverable hands over the records that were given up since the last
+	// call. The engine calls it behind every Flush that is done, from the
+	// goroutine of done or a later one, and makes dead letters of them before
+	// it counts as durable what was flushed: to the sink they are done with.
+	// The records are the caller's.
+	Undeliverable() []Undelivered
+}
+
+// Undelivered is a record that a sink has given up, and why. It has memory of
+// its own. Its Payload is the message as it was sent; Fields are empty.
+type Undelivered struct {
+	Record record.Record
+	Reason string
+}
+
 // SinkSpec is a checked sink: what a plan knows of it.
 type SinkSpec struct {
 	// New makes the sink. It opens nothing.

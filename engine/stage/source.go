@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 
@@ -42,10 +43,30 @@ type Input struct {
 	// Position is where reading goes on behind this batch. nil for a source
 	// that cannot be positioned, such as a queue.
 	Position []byte
+	// IDs are the ids that the sender gave the messages of Batch.Records,
+	// parallel to them: "" for a message without one, nil when none has one.
+	// A redelivered message has the id that it had before.
+	IDs []string
+	// Redelivered says which of Batch.Records may have been delivered before,
+	// in this session or another; parallel to them, nil: none.
+	Redelivered []bool
 	// Seen and Size are how much input has been read and how much there is,
 	// in bytes, for showing progress; Size 0: unknown.
 	Seen, Size int64
 }
+
+// Stopper is a source that can end its session without giving back what it
+// has taken: a queue counts every delivery that comes back.
+type Stopper interface {
+	// Stop has the source take nothing more. Read then returns what had been
+	// delivered by then, and behind that [ErrStopped]. It may be called while
+	// a Read is under way, and returns without waiting for what is left.
+	Stop(ctx context.Context) error
+}
+
+// ErrStopped is what Read returns behind the last record of a source that was
+// stopped. It is not the end of the input.
+var ErrStopped = errors.New("the source was stopped")
 
 // Settlement is the fate of the deliveries up to one sequence number, that
 // were not part of an earlier Settlement.
@@ -68,6 +89,13 @@ type SourceSpec struct {
 	// Rejects says that a rejected delivery is kept by the broker, so that
 	// no dead letter sink is needed for its records.
 	Rejects bool
+	// Drops is why a rejected delivery may be lost in spite of Rejects, ""
+	// when it is kept for certain; for a warning where the flow has no dead
+	// letter sink. DropsAdvice says what to do about it.
+	Drops, DropsAdvice string
+	// Unordered says that records do not come in the order of the input: it
+	// is read in several places at a time.
+	Unordered bool
 	// Text names what is read, for people: a path, a queue.
 	Text string
 }

@@ -21,7 +21,6 @@ type builder struct {
 	// operators are the instances of each operator, a lane each, in the order
 	// in which connect meets them.
 	operators map[*plan.Operator][]*operator
-	terminal  int
 }
 
 // operator is one instance of an operator, in one lane.
@@ -34,8 +33,16 @@ type operator struct {
 	nested   *nested // of an operator that makes records
 }
 
-// step is the go-streams function of an operator.
-func (o *operator) step(b *record.Batch) []*record.Batch {
+// step is the go-streams function of an operator. A panic that leaves the
+// driver means that the operator's state is not to be trusted: the graph fails,
+// and the barrier goes no further.
+func (o *operator) step(b *record.Batch) (out []*record.Batch) {
+	defer func() {
+		if p := recover(); p != nil {
+			o.coord.Fail(fmt.Errorf("%s: %s", o.name, stage.Panicked(p)))
+			out = nil
+		}
+	}()
 	var snapshot stage.StateWriter
 	var delta *checkpoint.Delta
 	epoch := b.Barrier.Epoch
@@ -43,7 +50,7 @@ func (o *operator) step(b *record.Batch) []*record.Batch {
 		delta = &checkpoint.Delta{Stage: o.name}
 		snapshot = delta
 	}
-	out := o.driver.Step(b, snapshot)
+	out = o.driver.Step(b, snapshot)
 	if delta != nil {
 		o.coord.Snapshot(epoch, delta)
 	}
@@ -137,7 +144,7 @@ func (b *builder) restore(n *plan.Operator) error {
 // connect starts everything.
 func (b *builder) connect(last checkpoint.Commit) {
 	g := b.g
-	for _, t := range g.terminals {
+	for _, t := range g.ordered {
 		g.wg.Go(t.run)
 	}
 	var ins []<-chan any
@@ -145,7 +152,7 @@ func (b *builder) connect(last checkpoint.Commit) {
 		ins = append(ins, b.source(i, last))
 	}
 	lanes := b.nodes(g.plan.Nodes, []<-chan any{merged(&g.wg, ins)})
-	b.sinks(lanes, len(g.plan.Sinks))
+	b.sinks(lanes, g.plan.Sinks)
 	for _, p := range g.pumps {
 		g.wg.Go(p.run)
 	}
@@ -170,7 +177,7 @@ func (b *builder) source(i int, last checkpoint.Commit) <-chan any {
 	if !d.raw {
 		workers = 1
 	}
-	return ordered(&g.wg, p.out, workers, d.decode, s.stamp)
+	return ordered(&g.wg, p.out, workers, g.failing(src.Name, d.decode), s.stamp)
 }
 
 // nodes connects a run of nodes behind lanes and returns the lanes behind it.
@@ -271,7 +278,7 @@ func (b *builder) route(n *plan.Route, lanes []<-chan any) []<-chan any {
 	for i := range n.Branches {
 		out := b.nodes(n.Branches[i].Nodes, branches[i])
 		if len(n.Branches[i].Sinks) > 0 {
-			b.sinks(out, len(n.Branches[i].Sinks))
+			b.sinks(out, n.Branches[i].Sinks)
 			continue
 		}
 		joining = append(joining, out)
@@ -295,15 +302,13 @@ func (b *builder) route(n *plan.Route, lanes []<-chan any) []<-chan any {
 	return joined
 }
 
-// sinks connects the next n terminals behind lanes.
-func (b *builder) sinks(lanes []<-chan any, n int) {
-	if n == 0 {
+// sinks connects the terminals of sinks behind lanes.
+func (b *builder) sinks(lanes []<-chan any, sinks []plan.Sink) {
+	if len(sinks) == 0 {
 		return
 	}
 	g := b.g
-	for _, in := range fanOut(&g.wg, merged(&g.wg, lanes), n) {
-		t := g.terminals[b.terminal]
-		b.terminal++
-		flow.DoStream(stream(in), t)
+	for i, in := range fanOut(&g.wg, merged(&g.wg, lanes), len(sinks)) {
+		flow.DoStream(stream(in), g.terminals[&sinks[i]])
 	}
 }

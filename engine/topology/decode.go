@@ -6,6 +6,7 @@ import (
 
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/record"
+	"github.com/telluride-stream/telluride/engine/stage"
 )
 
 // decoder reads the fields of a source's records from their payloads, and
@@ -34,12 +35,29 @@ func (d *decoder) decode(b *record.Batch) {
 	if d.raw {
 		values = b.Arena().Values(n * d.slots)
 	}
-	kept := 0
-	for i := range b.Records {
-		r := &b.Records[i]
-		if d.raw {
-			r.Fields = values[i*d.slots : (i+1)*d.slots : (i+1)*d.slots]
+	if d.raw {
+		for i := range b.Records {
+			b.Records[i].Fields = values[i*d.slots : (i+1)*d.slots : (i+1)*d.slots]
 		}
+	}
+	kept := 0
+	for i := 0; i < n; {
+		i, kept = d.records(b, i, kept)
+	}
+	b.Records = b.Records[:kept]
+}
+
+// records reads records from i on; see stage.Driver for how it treats a panic.
+func (d *decoder) records(b *record.Batch, i, kept int) (next, nowKept int) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.Records[i].Fields = nil
+			b.Side = append(b.Side, record.Side{Record: b.Records[i], Kind: record.Dead, Stage: d.stage, Reason: stage.Panicked(p)})
+			next, nowKept = i+1, kept
+		}
+	}()
+	for ; i < len(b.Records); i++ {
+		r := &b.Records[i]
 		if reason := d.record(b, r); reason != "" {
 			b.Side = append(b.Side, record.Side{Record: *r, Kind: record.Dead, Stage: d.stage, Reason: where(r) + reason})
 			continue
@@ -49,7 +67,7 @@ func (d *decoder) decode(b *record.Batch) {
 		}
 		kept++
 	}
-	b.Records = b.Records[:kept]
+	return i, kept
 }
 
 func (d *decoder) record(b *record.Batch, r *record.Record) (reason string) {

@@ -46,10 +46,13 @@ type Graph struct {
 	abort     context.CancelFunc
 	wg        sync.WaitGroup
 	pumps     []*pump
-	terminals []*terminal
+	terminals map[*plan.Sink]*terminal
+	ordered   []*terminal // in the order of the file
 	sides     *sides
 	lettered  atomic.Uint64
 	ended     chan struct{}
+	err       error // of Run, valid once ended is closed
+	resuming  sync.Mutex
 }
 
 // New makes the graph of a plan. Nothing runs yet.
@@ -93,7 +96,15 @@ var ErrStopped = errors.New("stopped")
 // committed is then as if it had never been read.
 func (g *Graph) Run(ctx context.Context) error {
 	defer close(g.ended)
-	defer g.abort()
+	// Once stopped, sinks discard, and no wait lasts.
+	defer g.Stop()
+	stopped := context.AfterFunc(ctx, g.Stop)
+	defer stopped()
+	g.err = g.run()
+	return g.err
+}
+
+func (g *Graph) run() error {
 	last, resumed, err := g.config.Store.Last(g.plan.Name)
 	if err != nil {
 		return fmt.Errorf("read the last commit: %w", err)
@@ -104,25 +115,19 @@ func (g *Graph) Run(ctx context.Context) error {
 	g.config.Runtime.Resumed = g.config.Runtime.Resumed || resumed
 	g.rows()
 	if err := g.open(); err != nil {
+		if g.aborted.Err() != nil {
+			err = ErrStopped
+		}
 		return errors.Join(err, g.closeSinks())
 	}
 	b, err := g.prepare()
 	if err != nil {
 		return errors.Join(err, g.closeSinks())
 	}
-	stopped := context.AfterFunc(ctx, g.Stop)
-	defer stopped()
 	b.connect(last)
-	coordinating, cancel := context.WithCancel(context.Background())
-	go func() {
-		<-g.stop
-		cancel()
-	}()
-	err = g.coord.Run(coordinating)
-	g.Stop()
+	err = g.coord.Run(g.aborted)
 	if err != nil {
-		// Sinks discard from here on, and no wait lasts.
-		g.abort()
+		g.Stop()
 	}
 	g.wg.Wait()
 	if errors.Is(err, checkpoint.ErrAborted) {
@@ -133,11 +138,16 @@ func (g *Graph) Run(ctx context.Context) error {
 
 // Stop ends the graph without a commit. It returns at once; Run returns when
 // everything has ended.
-func (g *Graph) Stop() { g.stopOnce.Do(func() { close(g.stop) }) }
+func (g *Graph) Stop() {
+	g.stopOnce.Do(func() {
+		g.abort()
+		close(g.stop)
+	})
+}
 
 // Drain has everything that was read so far done and committed, and reads
 // nothing more. The graph is then parked: Resume or Stop it. When the graph
-// ends meanwhile, Drain returns nil.
+// ends meanwhile, Drain returns what Run does.
 func (g *Graph) Drain(ctx context.Context) error { return g.settle(ctx, g.coord.Drain) }
 
 // End is a Drain behind which the flow has ended: windows close with what
@@ -157,17 +167,20 @@ func (g *Graph) settle(ctx context.Context, how func(context.Context) error) err
 	err := how(ctx)
 	select {
 	case <-g.ended:
-		return nil
+		return g.err
 	default:
 		return err
 	}
 }
 
-// Resume lets a parked graph go on.
+// Resume lets a parked graph go on, and calls off a Drain that is under way.
 func (g *Graph) Resume() {
-	g.coord.Resume()
-	for _, p := range g.pumps {
-		p.resume <- struct{}{}
+	g.resuming.Lock()
+	defer g.resuming.Unlock()
+	if epoch := g.coord.Resume(); epoch > 0 {
+		for _, p := range g.pumps {
+			p.goOn(epoch)
+		}
 	}
 }
 
@@ -176,6 +189,19 @@ func (g *Graph) Unsettled() uint64 { return g.coord.Unsettled() }
 
 // Lettered is the number of records that left the flow as dead letters.
 func (g *Graph) Lettered() uint64 { return g.lettered.Load() }
+
+// failing has a panic of work fail the graph; nothing of its batch goes on.
+func (g *Graph) failing(what string, work func(*record.Batch)) func(*record.Batch) {
+	return func(b *record.Batch) {
+		defer func() {
+			if p := recover(); p != nil {
+				g.coord.Fail(fmt.Errorf("%s: %s", what, stage.Panicked(p)))
+				b.Records, b.Side = nil, nil
+			}
+		}()
+		work(b)
+	}
+}
 
 // rows makes the rows of the ledger, so that they stand in the order of the flow.
 func (g *Graph) rows() {
@@ -200,9 +226,11 @@ func (g *Graph) rows() {
 // open makes the writers of all sinks and opens those that are not lazy.
 func (g *Graph) open() error {
 	g.sides = &sides{graph: g, lock: make(chan struct{}, 1)}
-	all := g.plan.AllSinks()
-	for i, p := range all {
-		g.terminals = append(g.terminals, newTerminal(i, newWriter(p, g), g))
+	g.terminals = map[*plan.Sink]*terminal{}
+	for i, p := range g.plan.AllSinks() {
+		t := newTerminal(i, newWriter(p, g), g)
+		g.terminals[p] = t
+		g.ordered = append(g.ordered, t)
 	}
 	if g.plan.Dead != nil {
 		g.sides.dead = newWriter(g.plan.Dead, g)
@@ -222,7 +250,7 @@ func (g *Graph) open() error {
 
 func (g *Graph) writers() []*writer {
 	var ws []*writer
-	for _, t := range g.terminals {
+	for _, t := range g.ordered {
 		ws = append(ws, t.writer)
 	}
 	for _, w := range []*writer{g.sides.dead, g.sides.late} {

@@ -30,7 +30,8 @@ func NewIntake(name string, source stage.Source) *Intake {
 
 // Open opens the source at a position and begins to read.
 func (i *Intake) Open(ctx context.Context, position []byte) error {
-	if err := i.source.Open(ctx, position); err != nil {
+	err := guarded(func() error { return i.source.Open(ctx, position) })
+	if err != nil {
 		return fmt.Errorf("source %s: %w", i.Name, err)
 	}
 	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -58,19 +59,31 @@ func (i *Intake) read(ctx context.Context) {
 	}
 }
 
-// next reads once. A panic of the source is an error of the source.
 func (i *Intake) next(ctx context.Context) (in stage.Input, err error) {
+	err = guarded(func() (err error) {
+		in, err = i.source.Read(ctx)
+		return err
+	})
+	if err == nil && in.Batch == nil {
+		err = errors.New("read nothing, without an error")
+	}
+	return in, err
+}
+
+// guarded keeps a panic of a source or sink from ending the program: it is an
+// error of theirs.
+func guarded(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = errors.New(stage.Panicked(p))
 		}
 	}()
-	return i.source.Read(ctx)
+	return f()
 }
 
 // Settle settles deliveries of the source.
 func (i *Intake) Settle(ctx context.Context, s stage.Settlement) error {
-	return i.source.Settle(ctx, s)
+	return guarded(func() error { return i.source.Settle(ctx, s) })
 }
 
 // Close ends reading and closes the source. What was read ahead is dropped:
@@ -82,5 +95,5 @@ func (i *Intake) Close() error {
 	i.cancel()
 	i.wg.Wait()
 	i.cancel = nil
-	return i.source.Close()
+	return guarded(i.source.Close)
 }

@@ -13,6 +13,11 @@ import (
 // processing time the latest.
 //
 // Records of one stream keep their order; between streams there is none.
+//
+// Behind its end barrier every stream closes. One that closes before is cut
+// off, since the graph is stopping: from then on nobody waits, no barrier goes
+// on (its epoch would seem complete without the records of that stream), and
+// the watermark stays where that stream left it.
 type merge struct {
 	out chan any
 
@@ -21,7 +26,7 @@ type merge struct {
 	lock    chan struct{}
 	aligned chan struct{} // closed when the barrier has gone on
 	inputs  []mergeInput
-	live    int // inputs that are not closed
+	live    int // inputs that have not closed
 	waiting int // inputs that have delivered the barrier
 	barrier record.Barrier
 	now     int64
@@ -30,7 +35,6 @@ type merge struct {
 
 type mergeInput struct {
 	watermark int64
-	closed    bool
 }
 
 // merged merges streams. One stream is returned as it is.
@@ -59,16 +63,12 @@ func (m *merge) read(i int, in <-chan any) {
 	}
 	m.lock <- struct{}{}
 	defer func() { <-m.lock }()
-	m.inputs[i].closed = true
 	m.live--
+	if m.waiting > 0 {
+		m.proceed()
+	}
 	if m.live == 0 {
 		close(m.out)
-		return
-	}
-	// Streams close in the middle only when the graph is stopping; nobody
-	// may then wait for a barrier that does not come.
-	if m.waiting > 0 && m.waiting >= m.live {
-		m.release()
 	}
 }
 
@@ -89,7 +89,7 @@ func (m *merge) pass(i int, b *record.Batch) (aligned <-chan struct{}) {
 	} else {
 		b.Release()
 	}
-	if barrier.Kind == record.None {
+	if barrier.Kind == record.None || m.live < len(m.inputs) {
 		return nil
 	}
 	if m.waiting == 0 {
@@ -98,28 +98,26 @@ func (m *merge) pass(i int, b *record.Batch) (aligned <-chan struct{}) {
 		m.barrier.Held = min(m.barrier.Held, barrier.Held)
 	}
 	m.waiting++
-	if m.waiting >= m.live {
-		m.release()
-		return nil
+	if m.waiting < len(m.inputs) {
+		return m.aligned
 	}
-	return m.aligned
+	m.out <- &record.Batch{Now: m.now, Watermark: m.watermark(), Barrier: m.barrier}
+	m.proceed()
+	return nil
 }
 
-// release sends the aligned barrier and lets the streams go on.
-func (m *merge) release() {
-	m.out <- &record.Batch{Now: m.now, Watermark: m.watermark(), Barrier: m.barrier}
+// proceed lets the streams that wait at a barrier go on.
+func (m *merge) proceed() {
 	m.waiting = 0
 	close(m.aligned)
 	m.aligned = make(chan struct{})
 }
 
-// watermark is the lowest of the open streams, and never goes back.
+// watermark is the lowest of all streams, and never goes back.
 func (m *merge) watermark() int64 {
 	low := int64(math.MaxInt64)
 	for i := range m.inputs {
-		if !m.inputs[i].closed {
-			low = min(low, m.inputs[i].watermark)
-		}
+		low = min(low, m.inputs[i].watermark)
 	}
 	m.sent = max(m.sent, low)
 	return m.sent

@@ -27,7 +27,7 @@ type pump struct {
 
 	barriers chan record.Barrier
 	marks    chan checkpoint.Mark // for the stamp, in the order of the barriers
-	resume   chan struct{}
+	resume   chan uint64          // the drain barrier behind which to go on
 	out      chan any
 	stop     <-chan struct{}
 
@@ -35,18 +35,15 @@ type pump struct {
 	now      int64
 	pending  stage.Input // read, and waiting for the limit
 	finished bool
+	resumed  uint64 // the last drain barrier that is called off or over
 }
-
-// maxBarriers bounds the barriers that wait for a pump. The coordinator lets
-// fewer travel at a time.
-const maxBarriers = 8
 
 func newPump(index int, src *plan.Source, in *Intake, from checkpoint.Position, g *Graph) *pump {
 	p := &pump{
 		index: index, intake: in, coord: g.coord, clock: g.config.Clock, tick: g.plan.Tick,
 		row:      g.config.Ledger.Row("source", src.Name),
-		barriers: make(chan record.Barrier, maxBarriers), marks: make(chan checkpoint.Mark, maxBarriers),
-		resume: make(chan struct{}, 1), out: make(chan any), stop: g.stop,
+		barriers: make(chan record.Barrier, checkpoint.MaxTravelling), marks: make(chan checkpoint.Mark, checkpoint.MaxTravelling),
+		resume: make(chan uint64, 1), out: make(chan any), stop: g.stop,
 		now: g.now,
 	}
 	p.mark.Position = from.Bytes
@@ -175,14 +172,24 @@ func (p *pump) barrier(b record.Barrier) bool {
 	if !p.send(&record.Batch{Watermark: wm, Barrier: b}) || b.Kind == record.End {
 		return false
 	}
-	if b.Kind == record.Drain {
+	for b.Kind == record.Drain && p.resumed < b.Epoch {
 		select {
-		case <-p.resume:
+		case p.resumed = <-p.resume:
 		case <-p.stop:
 			return false
 		}
 	}
 	return true
+}
+
+// goOn has the pump go on behind a drain barrier, also one that it has not
+// seen yet. It does not block; calls do not overlap.
+func (p *pump) goOn(epoch uint64) {
+	select {
+	case <-p.resume:
+	default:
+	}
+	p.resume <- epoch
 }
 
 // end notes the end of the source's input, or fails the graph with its error.

@@ -18,6 +18,8 @@ type sides struct {
 	lock chan struct{}
 	dead *writer // nil: the sources reject
 	late *writer // nil: as dead letters
+	// unsynced says that something was written that may not be durable yet.
+	unsynced bool
 }
 
 // take writes side records, or notes that their deliveries are to be rejected.
@@ -31,6 +33,7 @@ func (s *sides) take(side []record.Side, now int64) error {
 		if err := s.one(&side[i], now); err != nil {
 			return err
 		}
+		s.unsynced = true
 	}
 	return nil
 }
@@ -44,23 +47,36 @@ func (s *sides) one(side *record.Side, now int64) error {
 	if s.dead == nil {
 		if o := side.Record.Origin; o.Seq > 0 {
 			s.graph.coord.Reject(o.Source, o.Seq)
+			return nil
 		}
+		// Nobody keeps what came from no delivery: the log is all there is.
+		s.graph.config.Runtime.Log.Error("a dead letter has no place to go", "stage", side.Stage, "reason", side.Reason)
 		return nil
 	}
 	one[0] = s.graph.letter(side, now)
 	return s.dead.write(one[:], nil)
 }
 
-func (s *sides) sync(context.Context) error {
-	s.lock <- struct{}{}
+// sync makes durable what was written, unless ctx is done first: another
+// goroutine may be trying to write for as long as a sink is away.
+func (s *sides) sync(ctx context.Context) error {
+	select {
+	case s.lock <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	defer func() { <-s.lock }()
+	if !s.unsynced {
+		return nil
+	}
 	for _, w := range []*writer{s.dead, s.late} {
 		if w != nil {
-			if err := w.sync(); err != nil {
+			if err := w.sync(ctx); err != nil {
 				return err
 			}
 		}
 	}
+	s.unsynced = false
 	return nil
 }
 

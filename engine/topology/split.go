@@ -27,7 +27,7 @@ type splitter struct {
 	scratch []byte
 	lanes   []laneBatch
 	side    []record.Side // for the first lane
-	keep    *record.Batch // memory of side
+	keep    record.Batch  // keeps the memory of side
 	counts  stage.Counts
 
 	now, watermark int64
@@ -36,6 +36,8 @@ type splitter struct {
 
 type laneBatch struct {
 	batch *record.Batch
+	// from is the batch whose memory was shared last.
+	from *record.Batch
 	// now and watermark are what the lane was last told.
 	now, watermark int64
 }
@@ -62,7 +64,7 @@ func (s *splitter) run(in <-chan any) {
 		select {
 		case el, ok = <-in:
 		default:
-			s.flush(false)
+			s.flush()
 			el, ok = <-in
 		}
 		if !ok {
@@ -76,7 +78,7 @@ func (s *splitter) run(in <-chan any) {
 			empty := len(b.Records) == 0
 			s.take(b)
 			if empty {
-				s.flush(false)
+				s.flush()
 			}
 		}
 	}
@@ -86,36 +88,34 @@ func (s *splitter) run(in <-chan any) {
 func (s *splitter) take(b *record.Batch) {
 	s.scope.Now = b.Now
 	s.ordered = b.Ordered
-	s.side = append(s.side, b.Side...)
+	kept := 0
+	for i := 0; i < len(b.Records); {
+		i, kept = s.keys(b, i, kept)
+	}
+	b.Records = b.Records[:kept]
+	// A full lane may take the side records along at once, so their memory is
+	// kept from here on.
+	if len(b.Side) > 0 {
+		s.side = append(s.side, b.Side...)
+		s.keep.Share(b)
+	}
 	for i := range b.Records {
 		r := &b.Records[i]
-		if err := s.keyOf(b, r); err != nil {
-			s.counts.Dead++
-			s.side = append(s.side, record.Side{Record: *r, Kind: record.Dead, Stage: s.name, Reason: "key: " + err.Error()})
-			continue
-		}
-		s.counts.Passed++
 		l := int(r.Hash % uint64(len(s.lanes)))
 		lane := &s.lanes[l]
-		if lane.batch == nil {
-			lane.batch = record.NewBatch(s.limit)
-			lane.batch.Share(b)
-		} else if len(lane.batch.Records) == cap(lane.batch.Records) {
+		if lane.batch != nil && len(lane.batch.Records) >= s.limit {
 			// A full lane goes out with the time of the batch before: later
 			// records of this batch are still on their way.
 			s.send(l, record.Barrier{})
+		}
+		if lane.batch == nil {
 			lane.batch = record.NewBatch(s.limit)
+		}
+		if lane.from != b {
 			lane.batch.Share(b)
-		} else {
-			lane.batch.Share(b)
+			lane.from = b
 		}
 		lane.batch.Records = append(lane.batch.Records, *r)
-	}
-	if len(s.side) > 0 {
-		if s.keep == nil {
-			s.keep = &record.Batch{}
-		}
-		s.keep.Share(b)
 	}
 	if s.row != nil {
 		s.counts.In = s.counts.Passed + s.counts.Dead
@@ -124,6 +124,33 @@ func (s *splitter) take(b *record.Batch) {
 	s.counts = stage.Counts{}
 	s.now, s.watermark = max(s.now, b.Now), max(s.watermark, b.Watermark)
 	b.Release()
+}
+
+// keys gives records from i on their keys; those that have none become dead
+// letters. See stage.Driver for how it treats a panic.
+func (s *splitter) keys(b *record.Batch, i, kept int) (next, nowKept int) {
+	dead := func(reason string) {
+		s.counts.Dead++
+		b.Side = append(b.Side, record.Side{Record: b.Records[i], Kind: record.Dead, Stage: s.name, Reason: "key: " + reason})
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			dead(stage.Panicked(p))
+			next, nowKept = i+1, kept
+		}
+	}()
+	for ; i < len(b.Records); i++ {
+		if err := s.keyOf(b, &b.Records[i]); err != nil {
+			dead(err.Error())
+			continue
+		}
+		s.counts.Passed++
+		if kept != i {
+			b.Records[kept] = b.Records[i]
+		}
+		kept++
+	}
+	return i, kept
 }
 
 // keyOf sets the record's key. The key's text lives in the batch's memory.
@@ -145,13 +172,13 @@ func (s *splitter) keyOf(b *record.Batch, r *record.Record) error {
 }
 
 // flush sends what the lanes hold. Lanes without records hear of the time
-// once a tick, or at once when all is set.
-func (s *splitter) flush(all bool) {
+// once a tick.
+func (s *splitter) flush() {
 	for l := range s.lanes {
 		lane := &s.lanes[l]
 		news := s.now > lane.now || s.watermark > lane.watermark
 		due := s.watermark == record.MaxTime || s.now-lane.now >= s.tick/2
-		if lane.batch != nil || news && (all || due) || l == 0 && len(s.side) > 0 {
+		if lane.batch != nil || news && due || l == 0 && len(s.side) > 0 {
 			s.send(l, record.Barrier{})
 		}
 	}
@@ -169,16 +196,14 @@ func (s *splitter) send(l int, barrier record.Barrier) {
 	if b == nil {
 		b = &record.Batch{}
 	}
-	lane.batch = nil
+	lane.batch, lane.from = nil, nil
 	b.Now, b.Watermark, b.Ordered, b.Barrier = s.now, s.watermark, s.ordered, barrier
 	lane.now, lane.watermark = s.now, s.watermark
 	if l == 0 && len(s.side) > 0 {
 		b.Side = s.side
-		if s.keep != nil {
-			b.Share(s.keep)
-			s.keep.Release()
-		}
-		s.side, s.keep = nil, nil
+		b.Share(&s.keep)
+		s.keep.Release()
+		s.side = nil
 	}
 	s.outs[l] <- b
 }
@@ -225,14 +250,39 @@ func (r *router) split(b *record.Batch) []*record.Batch {
 		parts[i] = &record.Batch{Now: b.Now, Watermark: b.Watermark, Ordered: b.Ordered, Barrier: b.Barrier}
 	}
 	r.scope.Now = b.Now
-	first := parts[0]
-	first.Side = b.Side
-	for i := range b.Records {
+	parts[0].Side = b.Side
+	for i := 0; i < len(b.Records); {
+		i = r.records(b, i, parts)
+	}
+	for _, p := range parts {
+		if len(p.Records) > 0 || len(p.Side) > 0 {
+			p.Share(b)
+		}
+	}
+	r.row.Add(r.counts)
+	r.counts = stage.Counts{}
+	b.Release()
+	return parts
+}
+
+// records sends records from i on into their parts. See stage.Driver for how
+// it treats a panic, which only an expression can cause.
+func (r *router) records(b *record.Batch, i int, parts []*record.Batch) (next int) {
+	dead := func(reason string) {
+		r.counts.Dead++
+		parts[0].Side = append(parts[0].Side, record.Side{Record: b.Records[i], Kind: record.Dead, Stage: r.plan.Name, Reason: reason})
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			dead(stage.Panicked(p))
+			next = i + 1
+		}
+	}()
+	for ; i < len(b.Records); i++ {
 		rec := &b.Records[i]
 		r.counts.In++
 		if err := r.choose(rec); err != nil {
-			r.counts.Dead++
-			first.Side = append(first.Side, record.Side{Record: *rec, Kind: record.Dead, Stage: r.plan.Name, Reason: err.Error()})
+			dead(err.Error())
 			continue
 		}
 		if len(r.match) == 0 {
@@ -250,15 +300,7 @@ func (r *router) split(b *record.Batch) []*record.Batch {
 			parts[m].Records = append(parts[m].Records, out)
 		}
 	}
-	for _, p := range parts {
-		if len(p.Records) > 0 || len(p.Side) > 0 {
-			p.Share(b)
-		}
-	}
-	r.row.Add(r.counts)
-	r.counts = stage.Counts{}
-	b.Release()
-	return parts
+	return i
 }
 
 // choose sets match to the branches that take the record.

@@ -36,7 +36,7 @@ func (s *stamp) stamp(b *record.Batch) {
 	}
 	if b.Barrier.Kind != record.None {
 		m := <-s.marks
-		m.Watermark = s.watermark
+		m.Watermark, m.Now = s.watermark, b.Now
 		s.coord.Mark(b.Barrier.Epoch, s.index, m)
 	}
 	// The pump says MaxTime when the source has ended; a restart does not remember that.

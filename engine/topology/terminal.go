@@ -1,8 +1,11 @@
 package topology
 
 import (
+	"sync"
+
 	"github.com/reugn/go-streams"
 
+	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
 )
@@ -35,7 +38,7 @@ var _ streams.Sink = (*terminal)(nil)
 func newTerminal(index int, w *writer, g *Graph) *terminal {
 	return &terminal{
 		index: index, writer: w, sides: g.sides, graph: g,
-		in: make(chan any), done: make(chan struct{}), flushed: make(chan flushed, maxBarriers),
+		in: make(chan any), done: make(chan struct{}), flushed: make(chan flushed, checkpoint.MaxTravelling),
 	}
 }
 
@@ -63,7 +66,7 @@ func (t *terminal) run() {
 		case f := <-t.flushed:
 			t.flushes--
 			if f.err != nil && !t.discarding() {
-				t.check(t.writer.sync())
+				t.check(t.writer.sync(t.graph.aborted))
 				t.durable(f.barrier)
 			}
 		case <-t.graph.aborted.Done():
@@ -98,7 +101,8 @@ func (t *terminal) durable(b record.Barrier) {
 }
 
 func (t *terminal) take(b *record.Batch) error {
-	if err := t.writer.write(b.Records, t.rejected); err != nil {
+	reject := func(r *record.Record, cause error) error { return t.rejected(r, cause, b.Now) }
+	if err := t.writer.write(b.Records, reject); err != nil {
 		return err
 	}
 	if err := t.sides.take(b.Side, b.Now); err != nil {
@@ -113,19 +117,29 @@ func (t *terminal) take(b *record.Batch) error {
 		return nil
 	}
 	t.flushes++
-	t.writer.sink.Flush(func(err error) {
-		if err == nil {
-			t.graph.coord.Durable(t.index, barrier)
-		}
-		t.flushed <- flushed{barrier, err}
+	var once sync.Once
+	done := func(err error) {
+		once.Do(func() {
+			if err == nil {
+				t.graph.coord.Durable(t.index, barrier)
+			}
+			t.flushed <- flushed{barrier, err}
+		})
+	}
+	err := guarded(func() error {
+		t.writer.sink.Flush(done)
+		return nil
 	})
+	if err != nil {
+		done(err)
+	}
 	return nil
 }
 
 // rejected makes a dead letter of a record that the sink will never take.
-func (t *terminal) rejected(r *record.Record, cause error) error {
+func (t *terminal) rejected(r *record.Record, cause error, now int64) error {
 	if stage.IsClosed(cause) {
 		return cause
 	}
-	return t.sides.take([]record.Side{{Record: *r, Kind: record.Dead, Stage: t.writer.name, Reason: cause.Error()}}, t.graph.now)
+	return t.sides.take([]record.Side{{Record: *r, Kind: record.Dead, Stage: t.writer.name, Reason: cause.Error()}}, now)
 }

@@ -27,7 +27,7 @@ type writer struct {
 	clock    clock.Clock
 	log      *slog.Logger
 	row      *telemetry.Row
-	// abort ends every wait.
+	// abort ends every wait of a terminal.
 	abort context.Context
 }
 
@@ -44,19 +44,20 @@ func newWriter(p *plan.Sink, g *Graph) *writer {
 }
 
 // patiently calls try until it succeeds. It returns an error that is
-// permanent, says that the deadline has passed, or that the graph was aborted.
-func (w *writer) patiently(what string, try func() error) error {
+// permanent or says that the deadline has passed, or the last one when ctx is
+// done.
+func (w *writer) patiently(ctx context.Context, what string, try func() error) error {
 	var pauses *backoff.ExponentialBackOff
 	var start time.Time
 	for n := 0; ; n++ {
-		err := w.guarded(try)
+		err := guarded(try)
 		if err == nil {
 			if n > 0 {
 				w.log.Info("sink works again", "sink", w.name, "after", w.clock.Now().Sub(start).Round(time.Millisecond))
 			}
 			return nil
 		}
-		if stage.IsPermanent(err) || w.abort.Err() != nil {
+		if stage.IsPermanent(err) || ctx.Err() != nil {
 			return err
 		}
 		if n == 0 {
@@ -72,35 +73,26 @@ func (w *writer) patiently(what string, try func() error) error {
 		if w.deadline > 0 {
 			left := w.deadline - w.clock.Now().Sub(start)
 			if left <= 0 {
-				return fmt.Errorf("%w (%v, %d tries): %w", errSinkDeadline, w.deadline, n+1, err)
+				// Not %w: a transient error would have the flow start again.
+				return fmt.Errorf("%w (%v, %d tries): %v", errSinkDeadline, w.deadline, n+1, err)
 			}
 			pause = min(pause, left)
 		}
 		timer := w.clock.NewTimer(pause)
 		select {
 		case <-timer.C():
-		case <-w.abort.Done():
+		case <-ctx.Done():
 			timer.Stop()
 			return err
 		}
 	}
 }
 
-// guarded keeps a panicking sink from ending the program.
-func (w *writer) guarded(try func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = errors.New(stage.Panicked(p))
-		}
-	}()
-	return try()
-}
-
 func (w *writer) open() error {
 	if w.opened {
 		return nil
 	}
-	err := w.patiently("open", func() error { return w.sink.Open(w.abort) })
+	err := w.patiently(w.abort, "open", func() error { return w.sink.Open(w.abort) })
 	w.opened = err == nil
 	return err
 }
@@ -108,11 +100,14 @@ func (w *writer) open() error {
 // write writes records in order. reject takes those that the sink will never
 // take; it may be nil, and then such an error is write's.
 func (w *writer) write(records []record.Record, reject func(*record.Record, error) error) error {
+	if len(records) == 0 {
+		return nil
+	}
 	if err := w.open(); err != nil {
 		return fmt.Errorf("sink %s: open: %w", w.name, err)
 	}
 	for len(records) > 0 {
-		err := w.patiently("write", func() error {
+		err := w.patiently(w.abort, "write", func() error {
 			n, err := w.sink.Write(w.abort, records)
 			w.row.Add(stage.Counts{In: uint64(n), Passed: uint64(n)})
 			records = records[n:]
@@ -139,19 +134,19 @@ func (w *writer) write(records []record.Record, reject func(*record.Record, erro
 	return nil
 }
 
-// sync flushes and waits until that is durable.
-func (w *writer) sync() error {
+// sync flushes and waits until that is durable, or ctx is done.
+func (w *writer) sync(ctx context.Context) error {
 	if !w.opened {
 		return nil
 	}
-	err := w.patiently("flush", func() error {
+	err := w.patiently(ctx, "flush", func() error {
 		done := make(chan error, 1)
 		w.sink.Flush(func(err error) { done <- err })
 		select {
 		case err := <-done:
 			return err
-		case <-w.abort.Done():
-			return w.abort.Err()
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	})
 	if err != nil {
@@ -165,8 +160,9 @@ func (w *writer) close() error {
 		return nil
 	}
 	w.opened = false
-	if err := w.sink.Close(); err != nil {
-		return fmt.Errorf("sink %s: close: %w", w.name, err)
+	if err := guarded(w.sink.Close); err != nil {
+		// Not %w: no error of a sink has the flow start again.
+		return fmt.Errorf("sink %s: close: %v", w.name, err)
 	}
 	return nil
 }
