@@ -57,7 +57,7 @@ func New(c Config) *Engine {
 func (e *Engine) Start(p *plan.Plan) *Flow {
 	f := &Flow{
 		Plan: p, Ledger: &telemetry.Ledger{}, engine: e, started: e.config.Clock.Now(),
-		stop: make(chan struct{}), done: make(chan struct{}),
+		stop: make(chan struct{}), done: make(chan struct{}), replace: make(chan replacing),
 		log: e.config.Log.With("flow", p.Name),
 	}
 	e.mu.Lock()

@@ -27,6 +27,7 @@ type Flow struct {
 	stop    chan struct{}
 	once    sync.Once
 	done    chan struct{}
+	replace chan replacing
 
 	mu       sync.Mutex
 	graph    *topology.Graph
@@ -110,8 +111,9 @@ func (f *Flow) session() (err error) {
 		}
 	}()
 	intakes, err := f.open(ctx)
+	now := &running{intakes: intakes}
 	defer func() {
-		for _, in := range intakes {
+		for _, in := range now.intakes {
 			if closing := in.Close(); closing != nil {
 				// Not %w: only the loss of a session has the flow start again.
 				err = errors.Join(err, fmt.Errorf("source %s: close: %v", in.Name, closing))
@@ -124,23 +126,41 @@ func (f *Flow) session() (err error) {
 		}
 		return err
 	}
-	rt := f.engine.runtime(f)
 	f.mu.Lock()
-	if f.drained {
-		f.mu.Unlock()
+	drained, before := f.drained, f.graph != nil
+	f.mu.Unlock()
+	if drained {
 		return topology.ErrStopped
 	}
-	if f.graph != nil {
-		f.lettered += f.graph.Lettered()
-		rt.Resumed = true // sinks may have written already
+	g := f.newGraph(f.Plan, before)
+	g.Adopt(intakes)
+	now = f.launch(ctx, f.Plan, g, intakes)
+	for {
+		select {
+		case err := <-now.ended:
+			return err
+		case ask := <-f.replace:
+			var done Replaced
+			now, done = f.takeOver(ctx, now, ask.Replacement)
+			ask.answer <- done
+		}
 	}
-	f.graph = topology.New(f.Plan, topology.Config{
-		Store: f.engine.config.Store, Clock: f.engine.config.Clock, Ledger: f.Ledger, Runtime: rt,
-		Intakes: intakes, Workers: f.engine.config.Workers,
+}
+
+// newGraph makes a graph of a plan. before says that a graph of this flow has
+// run already: its sinks must not begin anew.
+func (f *Flow) newGraph(p *plan.Plan, before bool) *topology.Graph {
+	rt := f.engine.runtime(f)
+	rt.Resumed = before
+	return topology.New(p, topology.Config{
+		Store: f.engine.config.Store, Clock: f.engine.config.Clock, Ledger: f.Ledger, Runtime: rt, Workers: f.engine.config.Workers,
 	})
-	g := f.graph
-	f.mu.Unlock()
-	return g.Run(ctx)
+}
+
+func (f *Flow) newIntake(p *plan.Plan, src *plan.Source) *topology.Intake {
+	rt := f.engine.runtime(f)
+	rt.Name, rt.MaxBatch = src.Name, topology.MaxBatch(p, src)
+	return topology.NewIntake(src.Name, src.Spec.New(rt))
 }
 
 // open opens the sources at the positions of the last commit.
@@ -152,9 +172,7 @@ func (f *Flow) open(ctx context.Context) ([]*topology.Intake, error) {
 	var intakes []*topology.Intake
 	for i := range f.Plan.Sources {
 		src := &f.Plan.Sources[i]
-		rt := f.engine.runtime(f)
-		rt.Name, rt.MaxBatch = src.Name, topology.MaxBatch(f.Plan, src)
-		in := topology.NewIntake(src.Name, src.Spec.New(rt))
+		in := f.newIntake(f.Plan, src)
 		if err := in.Open(ctx, last.Positions[src.Name].Bytes); err != nil {
 			return intakes, err
 		}

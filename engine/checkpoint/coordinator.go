@@ -84,9 +84,10 @@ type Coordinator struct {
 	ending   bool // the input is to count as ended
 	ended    bool // the end barrier is on its way
 	draining []chan error
-	parked   bool   // a drain barrier has been sent, and nothing follows
-	drain    uint64 // the epoch of the last drain or end barrier; 0: none was sent
-	drained  bool   // and it is committed
+	parked   bool     // a drain barrier has been sent, and nothing follows
+	drain    uint64   // the epoch of the last drain or end barrier; 0: none was sent
+	drained  bool     // and it is committed
+	partial  []string // stages to empty with another drain barrier, while parked
 	failed   error
 	cancel   context.CancelFunc // ends waits of Run; nil before Run
 }
@@ -249,6 +250,7 @@ func (c *Coordinator) next() (record.Barrier, time.Duration, error) {
 	}
 	c.began, c.last = c.total(), now
 	b := c.epochs.Begin(kind)
+	b.Partial, c.partial = c.partial, nil
 	if kind >= record.Drain {
 		c.drain, c.drained = b.Epoch, false
 		c.ended, c.parked = kind == record.End, kind == record.Drain
@@ -260,7 +262,11 @@ func (c *Coordinator) next() (record.Barrier, time.Duration, error) {
 func (c *Coordinator) due(now time.Time) (record.BarrierKind, time.Duration) {
 	const idle = time.Hour
 	switch {
-	case c.ended, c.parked, c.epochs.Travelling() >= MaxTravelling:
+	case c.ended, c.epochs.Travelling() >= MaxTravelling:
+		return record.None, idle
+	case c.parked && len(c.partial) > 0:
+		return record.Drain, 0
+	case c.parked:
 		return record.None, idle
 	case c.ending || c.finished == len(c.config.Sources):
 		return record.End, 0
@@ -316,6 +322,14 @@ func (c *Coordinator) notify() {
 	case c.wake <- struct{}{}:
 	default:
 	}
+}
+
+// From says that a source's records up to seq were settled before, in an
+// earlier graph over the same session. It is to be called before Run.
+func (c *Coordinator) From(source int, seq uint64) {
+	c.sent[source].Store(seq)
+	c.settled[source].Store(seq)
+	c.began = c.total()
 }
 
 // Sent says that a source's records up to seq are on their way.
@@ -401,6 +415,15 @@ func (c *Coordinator) Drain(ctx context.Context) error { return c.wait(ctx, fals
 // End has everything that was read so far done and committed as if the input
 // had ended there: every window closes, and there is nothing to resume.
 func (c *Coordinator) End(ctx context.Context) error { return c.wait(ctx, true) }
+
+// Empty has stages emit what their state holds and forget it, while nothing
+// is read: it is to follow a Drain that has succeeded.
+func (c *Coordinator) Empty(ctx context.Context, stages []string) error {
+	c.mu.Lock()
+	c.partial, c.drained = stages, false
+	c.mu.Unlock()
+	return c.wait(ctx, false)
+}
 
 func (c *Coordinator) wait(ctx context.Context, end bool) error {
 	done := make(chan error, 1)

@@ -82,6 +82,9 @@ type Barrier struct {
 	// here; Epoch+1 when none is. Epochs before Held are complete once every
 	// sink has made durable what came before this barrier.
 	Held uint64
+	// Partial names stages that are to emit what their state holds, and to
+	// forget it; for a drain only.
+	Partial []string
 }
 
 // Side is a record that left the flow before its end.

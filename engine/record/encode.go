@@ -73,6 +73,16 @@ func AppendJSON(dst []byte, r *Record) []byte {
 	return append(e.dst, '}')
 }
 
+// AppendMessage writes a whole message as it is, and ends its line. One that
+// ends a line itself, as NDJSON does, gets no empty line behind it.
+func AppendMessage(dst []byte, message []byte) []byte {
+	dst = append(dst, message...)
+	if n := len(message); n > 0 && message[n-1] == '\n' {
+		return dst
+	}
+	return append(dst, '\n')
+}
+
 // AppendLine writes the record as one line, '\n' included. Newlines of the
 // payload, which can only be space between its parts, are left out.
 func AppendLine(dst []byte, r *Record) []byte {

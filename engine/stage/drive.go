@@ -3,6 +3,7 @@ package stage
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/telluride-stream/telluride/engine/record"
 )
@@ -188,6 +189,11 @@ func (d *Driver) barrier(b *record.Barrier, snapshot StateWriter) {
 	if b.Kind == record.End && d.ender != nil {
 		d.ended = true
 		d.guard("end of input", func() { d.ender.End(c) })
+	}
+	if slices.Contains(b.Partial, c.name) {
+		if p, ok := d.op.(Partial); ok {
+			d.guard("emit what is open", func() { p.EmitPartial(c) })
+		}
 	}
 	if d.holder != nil {
 		if b.Kind >= record.Flush || d.flushAlways {

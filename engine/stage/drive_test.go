@@ -2,6 +2,7 @@ package stage_test
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -129,7 +130,7 @@ func TestWhatABarrierAsksForDependsOnItsKind(t *testing.T) {
 			if got := text(out); got != c.out {
 				t.Errorf("let go %q, want %q", got, c.out)
 			}
-			if b := last(out).Barrier; b != at(c.kind, 1, c.held) {
+			if b := last(out).Barrier; !reflect.DeepEqual(b, at(c.kind, 1, c.held)) {
 				t.Errorf("the barrier goes on as %+v, want held %d", b, c.held)
 			}
 			for _, b := range out[:len(out)-1] {

@@ -21,6 +21,8 @@ type builder struct {
 	// operators are the instances of each operator, a lane each, in the order
 	// in which connect meets them.
 	operators map[*plan.Operator][]*operator
+	how       map[string]Takeover
+	deltas    []*checkpoint.Delta // what how changes in the store
 }
 
 // operator is one instance of an operator, in one lane.
@@ -61,13 +63,6 @@ func (o *operator) step(b *record.Batch) (out []*record.Batch) {
 		}
 	}
 	return out
-}
-
-// prepare makes every operator instance and restores its state.
-func (g *Graph) prepare() (*builder, error) {
-	b := &builder{g: g, operators: map[*plan.Operator][]*operator{}}
-	_, err := b.prepare(g.plan.Nodes, 1)
-	return b, err
 }
 
 // prepare walks nodes that begin with a number of lanes, and returns the
@@ -123,22 +118,6 @@ func joinLanes(a, b int) int {
 		return b
 	}
 	return 1
-}
-
-// restore gives each key of the stage's state to the lane that it belongs to.
-func (b *builder) restore(n *plan.Operator) error {
-	if !n.Spec.Stateful {
-		return nil
-	}
-	ops := b.operators[n]
-	err := b.g.config.Store.State(b.g.plan.Name, n.Name, func(key string, value []byte) error {
-		lane := record.Hash(key) % uint64(len(ops))
-		return ops[lane].driver.Restore(key, value)
-	})
-	if err != nil {
-		return fmt.Errorf("restore the state of %s: %w", n.Name, err)
-	}
-	return nil
 }
 
 // connect starts everything.

@@ -81,12 +81,16 @@ func (d *decoder) record(b *record.Batch, r *record.Record) (reason string) {
 	if !d.time.Event {
 		return ""
 	}
-	t, err := record.ParseTime(r.Field(d.time.Slot), d.time.Layout)
+	at := r.Field(d.time.Slot)
+	if at.Kind() == record.Missing {
+		return "time: the record has no field " + d.time.Field
+	}
+	t, err := record.ParseTime(at, d.time.Layout)
 	if err != nil {
 		return "time: " + d.time.Field + ": " + err.Error()
 	}
 	if d.time.MaxAhead > 0 && t > b.Now && t-b.Now > int64(d.time.MaxAhead) {
-		return "time: " + record.FormatTime(t) + " is more than max_ahead (" + d.time.MaxAhead.String() + ") in the future"
+		return "time: " + record.FormatTime(t) + " is more than max_ahead (" + d.time.MaxAheadText + ") in the future"
 	}
 	r.Time = t
 	return ""

@@ -38,6 +38,9 @@ type Graph struct {
 	plan   *plan.Plan
 	config Config
 	coord  *checkpoint.Coordinator
+	opened bool     // the sinks are
+	built  *builder // nil before Restore
+	last   checkpoint.Commit
 
 	now       int64 // processing time of the last commit: time goes on from there
 	stop      chan struct{}
@@ -74,7 +77,7 @@ func New(p *plan.Plan, c Config) *Graph {
 		Inject: g.inject,
 		Sync:   func(ctx context.Context) error { return g.sides.sync(ctx) },
 		Settle: func(ctx context.Context, i int, s checkpoint.Settle) error {
-			return c.Intakes[i].Settle(ctx, stage.Settlement{Upto: s.Upto, Rejected: s.Rejected})
+			return g.config.Intakes[i].Settle(ctx, stage.Settlement{Upto: s.Upto, Rejected: s.Rejected})
 		},
 		Committed: c.Committed,
 	})
@@ -105,27 +108,22 @@ func (g *Graph) Run(ctx context.Context) error {
 }
 
 func (g *Graph) run() error {
-	last, resumed, err := g.config.Store.Last(g.plan.Name)
-	if err != nil {
-		return fmt.Errorf("read the last commit: %w", err)
-	}
-	if resumed {
-		g.now = last.Now
-	}
-	g.config.Runtime.Resumed = g.config.Runtime.Resumed || resumed
-	g.rows()
 	if err := g.open(); err != nil {
 		if g.aborted.Err() != nil {
 			err = ErrStopped
 		}
 		return errors.Join(err, g.closeSinks())
 	}
-	b, err := g.prepare()
-	if err != nil {
-		return errors.Join(err, g.closeSinks())
+	if g.built == nil {
+		if _, err := g.Restore(nil); err != nil {
+			return errors.Join(err, g.closeSinks())
+		}
 	}
-	b.connect(last)
-	err = g.coord.Run(g.aborted)
+	for i, in := range g.config.Intakes {
+		g.coord.From(i, in.sent)
+	}
+	g.built.connect(g.last)
+	err := g.coord.Run(g.aborted)
 	if err != nil {
 		g.Stop()
 	}
@@ -225,6 +223,16 @@ func (g *Graph) rows() {
 
 // open makes the writers of all sinks and opens those that are not lazy.
 func (g *Graph) open() error {
+	if g.opened {
+		return nil
+	}
+	g.opened = true
+	_, resumed, err := g.config.Store.Last(g.plan.Name)
+	if err != nil {
+		return fmt.Errorf("read the last commit: %w", err)
+	}
+	g.config.Runtime.Resumed = g.config.Runtime.Resumed || resumed
+	g.rows()
 	g.sides = &sides{graph: g, lock: make(chan struct{}, 1)}
 	g.terminals = map[*plan.Sink]*terminal{}
 	for i, p := range g.plan.AllSinks() {

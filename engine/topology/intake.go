@@ -21,6 +21,20 @@ type Intake struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	err    error // valid once inputs is closed
+
+	// What the last graph left: an input that it had read and not sent, and
+	// the last sequence number that it had sent.
+	left stage.Input
+	sent uint64
+}
+
+// leave notes how far a graph came that has ended, for the next one.
+func (i *Intake) leave(pending stage.Input, sent uint64) { i.left, i.sent = pending, sent }
+
+func (i *Intake) take() stage.Input {
+	in := i.left
+	i.left = stage.Input{}
+	return in
 }
 
 // NewIntake makes the intake of a source. Open starts it.
@@ -34,6 +48,7 @@ func (i *Intake) Open(ctx context.Context, position []byte) error {
 	if err != nil {
 		return fmt.Errorf("source %s: %w", i.Name, err)
 	}
+	i.left, i.sent, i.err = stage.Input{}, 0, nil
 	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	i.cancel = cancel
 	i.inputs = make(chan stage.Input)

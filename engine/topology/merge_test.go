@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"reflect"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -95,7 +96,7 @@ func TestABarrierWaitsForEveryStreamAndCarriesTheLowestHeld(t *testing.T) {
 				}
 				m.barrier(1, kind, 4, 3)
 				got := barriers(m.take())
-				if want := (record.Barrier{Kind: kind, Epoch: 4, Held: 2}); len(got) != 1 || got[0] != want {
+				if want := (record.Barrier{Kind: kind, Epoch: 4, Held: 2}); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 					t.Fatalf("barriers %v, want %v once", got, want)
 				}
 				m.close()

@@ -46,7 +46,8 @@ func newPump(index int, src *plan.Source, in *Intake, from checkpoint.Position, 
 		resume: make(chan uint64, 1), out: make(chan any), stop: g.stop,
 		now: g.now,
 	}
-	p.mark.Position = from.Bytes
+	p.mark.Position, p.mark.Seq = from.Bytes, in.sent
+	p.pending = in.take()
 	if src.Rate > 0 {
 		perSecond := rate.Limit(float64(src.Rate) / src.Per.Seconds())
 		p.limit = rate.NewLimiter(perSecond, max(MaxBatch(g.plan, src), 1))
@@ -68,11 +69,16 @@ func MaxBatch(p *plan.Plan, src *plan.Source) int {
 // run pumps until the end barrier has been sent or the graph stops.
 func (p *pump) run() {
 	defer close(p.out)
+	defer func() { p.intake.leave(p.pending, p.mark.Seq) }()
 	tick := p.clock.NewTimer(p.tick)
 	defer tick.Stop()
 	wait := p.clock.NewTimer(time.Hour)
 	defer wait.Stop()
 	var ready <-chan time.Time
+	if p.pending.Batch != nil {
+		wait.Reset(p.delay())
+		ready = wait.C()
+	}
 	for {
 		var inputs <-chan stage.Input
 		if p.pending.Batch == nil && !p.finished {
@@ -175,6 +181,10 @@ func (p *pump) barrier(b record.Barrier) bool {
 	for b.Kind == record.Drain && p.resumed < b.Epoch {
 		select {
 		case p.resumed = <-p.resume:
+		case next := <-p.barriers: // behind a drain only another drain comes, or the end
+			if !p.barrier(next) {
+				return false
+			}
 		case <-p.stop:
 			return false
 		}

@@ -1,0 +1,287 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/telluride-stream/telluride/engine/change"
+	"github.com/telluride-stream/telluride/engine/diag"
+	"github.com/telluride-stream/telluride/engine/plan"
+)
+
+// HostConfig is what a host needs.
+type HostConfig struct {
+	Engine Config
+	// Compile makes a plan of a flow file and the values that were set for its
+	// params. The plan is nil when the list has errors.
+	Compile func(file string, src []byte, set map[string]string) (*plan.Plan, diag.List)
+	// DrainTimeout bounds the drain of a change; 0: 30 s.
+	DrainTimeout time.Duration
+}
+
+// Host runs flows that may change while they run. Changes of one flow are
+// applied one after the other, in the order in which they were submitted;
+// flows do not wait for each other.
+type Host struct {
+	config HostConfig
+	engine *Engine
+
+	mu     sync.Mutex
+	flows  []*hosted
+	closed bool
+	wg     sync.WaitGroup
+}
+
+// NewHost makes a host without flows.
+func NewHost(c HostConfig) *Host {
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 30 * time.Second
+	}
+	return &Host{config: c, engine: New(c.Engine)}
+}
+
+// Close ends the work on changes; those that wait are answered as rejected.
+// The flows go on.
+func (h *Host) Close() {
+	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		return
+	}
+	h.closed = true
+	for _, f := range h.flows {
+		close(f.jobs)
+	}
+	h.mu.Unlock()
+	h.wg.Wait()
+}
+
+// Flows lists the flows in the order in which they were started.
+func (h *Host) Flows() []*Flow {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []*Flow
+	for _, f := range h.flows {
+		f.mu.Lock()
+		if f.flow != nil {
+			all = append(all, f.flow)
+		}
+		f.mu.Unlock()
+	}
+	return all
+}
+
+// Start starts the flow of a file for the first time. set holds the params
+// that the command line gives; they win over remembered ones. When the store
+// remembers a version of this flow, it goes on from there: see [recall].
+func (h *Host) Start(file string, src []byte, set map[string]string) (*Flow, diag.List) {
+	p, list := h.config.Compile(file, src, set)
+	if p == nil {
+		return nil, list
+	}
+	if h.find(p.Name) != nil {
+		list.Errorf(diag.Span{File: file}, "flow %q runs already", p.Name)
+		return nil, list
+	}
+	f := &hosted{host: h, name: p.Name, file: file, jobs: make(chan job, maxQueued)}
+	version, warnings := h.recall(f, p, src, set)
+	list = append(list, warnings...)
+	f.become(version)
+	h.mu.Lock()
+	h.flows = append(h.flows, f)
+	h.wg.Go(f.work)
+	h.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.flow = h.engine.Start(version.plan)
+	return f.flow, list
+}
+
+func (h *Host) find(name string) *hosted {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range h.flows {
+		if f.name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+// target is the flow that a change is for; nil when there is none yet.
+func (h *Host) target(c change.Change) (*hosted, string) {
+	if c.Flow != "" {
+		if f := h.find(c.Flow); f != nil {
+			return f, ""
+		}
+		if c.Source == nil {
+			return nil, fmt.Sprintf("there is no flow %q", c.Flow)
+		}
+		return nil, ""
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range h.flows {
+		if c.File != "" && f.file == c.File {
+			return f, ""
+		}
+	}
+	if c.Source == nil && len(h.flows) == 1 {
+		return h.flows[0], ""
+	}
+	if c.Source == nil {
+		var names []string
+		for _, f := range h.flows {
+			names = append(names, f.name)
+		}
+		return nil, "the change names no flow; there are " + strings.Join(names, ", ")
+	}
+	return nil, ""
+}
+
+// Submit queues a change and answers it on the channel, once.
+func (h *Host) Submit(c change.Change) <-chan change.Receipt {
+	answer := make(chan change.Receipt, 1)
+	if c.ID == "" {
+		c.ID = newID()
+	}
+	f, problem := h.target(c)
+	switch {
+	case problem != "":
+		answer <- h.refused(c, problem)
+	case f == nil:
+		h.add(c, answer)
+	default:
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.closed {
+			answer <- h.refused(c, "the process is ending")
+			return answer
+		}
+		select {
+		case f.jobs <- job{c, answer}:
+		default:
+			answer <- h.refused(c, fmt.Sprintf("%d changes wait already", maxQueued))
+		}
+	}
+	return answer
+}
+
+// add starts a flow that a change brings.
+func (h *Host) add(c change.Change, answer chan<- change.Receipt) {
+	p, list := h.config.Compile(c.File, c.Source, c.Set)
+	r := h.receipt(c)
+	if p != nil && h.find(p.Name) != nil {
+		// The file has another name than the flow that it is for.
+		c.Flow = p.Name
+		go func() { answer <- <-h.Submit(c) }()
+		return
+	}
+	if p != nil {
+		r.Flow = p.Name
+		_, more := h.Start(c.File, c.Source, c.Set)
+		if !more.HasErrors() {
+			r.Outcome, r.Running, r.After = change.Applied, true, p.Version
+		}
+		list = more
+	}
+	r.Diagnostics = change.Problems(list)
+	if r.Outcome != change.Applied {
+		r.Outcome, r.Reason = change.Rejected, "the flow file has errors"
+	}
+	answer <- r
+}
+
+func (h *Host) receipt(c change.Change) change.Receipt {
+	return change.Receipt{ID: c.ID, Flow: c.Flow, From: c.From, At: h.engine.config.Clock.Now().UTC()}
+}
+
+func (h *Host) refused(c change.Change, reason string) change.Receipt {
+	r := h.receipt(c)
+	r.Outcome, r.Reason = change.Rejected, reason
+	return r
+}
+
+// Plan says what a change would do, and touches nothing.
+func (h *Host) Plan(c change.Change) (plan.Diff, *plan.Plan, diag.List) {
+	f, problem := h.target(c)
+	if problem != "" {
+		return plan.Diff{}, nil, diag.List{{Span: diag.Span{File: c.File}, Message: problem}}
+	}
+	if f == nil {
+		p, list := h.config.Compile(c.File, c.Source, c.Set)
+		if p == nil {
+			return plan.Diff{}, nil, list
+		}
+		if f = h.find(p.Name); f == nil {
+			d, more := plan.Compare(&plan.Plan{Name: p.Name}, p)
+			return d, p, append(list, more...)
+		}
+	}
+	next, list := f.next(c)
+	if next.plan == nil {
+		return plan.Diff{}, nil, list
+	}
+	d, more := plan.Compare(f.current().plan, next.plan)
+	return d, next.plan, append(list, more...)
+}
+
+// Drain drains every flow; see [Flow.Drain].
+func (h *Host) Drain(ctx context.Context) error {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	for _, f := range h.Flows() {
+		wg.Go(func() {
+			if err := f.Drain(ctx); err != nil {
+				mu.Lock()
+				errs = append(errs, fmt.Errorf("%s: %w", f.Plan.Name, err))
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func hash(src []byte) string {
+	sum := sha256.Sum256(src)
+	return hex.EncodeToString(sum[:])
+}
+
+// setting is the value of a param that was set, and where it came from.
+type setting struct {
+	Value string `json:"value"`
+	From  string `json:"from"`
+}
+
+func values(set map[string]setting) map[string]string {
+	all := map[string]string{}
+	for name, s := range set {
+		all[name] = s.Value
+	}
+	return all
+}
+
+// with is the settings after a change.
+func with(set map[string]setting, c change.Change) map[string]setting {
+	all := maps.Clone(set)
+	if all == nil {
+		all = map[string]setting{}
+	}
+	for _, name := range c.Unset {
+		delete(all, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
+		all[name] = setting{c.Set[name], c.From}
+	}
+	return all
+}

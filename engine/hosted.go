@@ -1,0 +1,357 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/telluride-stream/telluride/engine/change"
+	"github.com/telluride-stream/telluride/engine/checkpoint"
+	"github.com/telluride-stream/telluride/engine/diag"
+	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/stage"
+)
+
+const (
+	// maxQueued bounds the changes of one flow that wait.
+	maxQueued = 1000
+	// maxReceipts is how many receipts of a flow are kept, for answering
+	// changes that come again and for people.
+	maxReceipts = 100
+	// pendingRetry is how often a change that is pending is tried again.
+	pendingRetry = 2 * time.Second
+)
+
+// hosted is one flow of a host: the version that runs, the receipts, and the
+// worker that applies changes one by one.
+type hosted struct {
+	host *Host
+	name string
+	file string
+	jobs chan job
+
+	mu       sync.Mutex
+	version  version
+	flow     *Flow
+	receipts []change.Receipt
+	pending  *change.Change
+}
+
+type job struct {
+	change change.Change
+	answer chan<- change.Receipt
+}
+
+// version is what a flow runs: a file, and the params that were set.
+type version struct {
+	plan   *plan.Plan
+	source []byte
+	// base is the hash of the file on disk that source was made from. When the
+	// disk has another one after a restart, the file wins.
+	base string
+	set  map[string]setting
+}
+
+// remembered is the form in which the store keeps a version.
+type remembered struct {
+	Base   string             `json:"base"`
+	Source []byte             `json:"source"`
+	Set    map[string]setting `json:"set,omitempty"`
+}
+
+// Keys of a flow's control data.
+const (
+	controlVersion  = "version"
+	controlReceipts = "receipts"
+)
+
+func newID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+func (f *hosted) current() version {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.version
+}
+
+func (f *hosted) become(v version) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.version = v
+}
+
+// recall decides what a flow starts with. The store remembers which content of
+// the file the last version was based on. The same content: that version and
+// the params that were set since run on. Another: the file wins, and of the
+// params those that still fit are kept.
+func (h *Host) recall(f *hosted, p *plan.Plan, src []byte, flags map[string]string) (version, diag.List) {
+	v := version{plan: p, source: src, base: hash(src), set: map[string]setting{}}
+	for name, value := range flags {
+		v.set[name] = setting{value, "flag"}
+	}
+	control, err := h.engine.config.Store.Control(p.Name)
+	if err != nil {
+		return v, diag.List{{Severity: diag.Warning, Span: diag.Span{File: f.file}, Message: "what was applied before cannot be read: " + err.Error()}}
+	}
+	_ = json.Unmarshal(control[controlReceipts], &f.receipts)
+	var old remembered
+	if json.Unmarshal(control[controlVersion], &old) != nil {
+		return v, nil
+	}
+	source := src
+	if old.Base == v.base {
+		source = old.Source
+	}
+	set := maps.Clone(old.Set)
+	if set == nil {
+		set = map[string]setting{}
+	}
+	maps.Copy(set, v.set)
+	var warnings diag.List
+	for {
+		next, list := h.config.Compile(f.file, source, values(set))
+		if next != nil {
+			return version{next, source, v.base, set}, warnings
+		}
+		dropped := h.misfit(f.file, source, set, v.set)
+		if dropped == "" {
+			// The remembered file does not compile any more: the one on disk does.
+			warnings.Warnf(diag.Span{File: f.file}, "the version that was applied before does not start any more (%v); the file runs instead", list.Err())
+			return v, warnings
+		}
+		warnings.Warnf(diag.Span{File: f.file}, "param %q was set to %q before and does not fit any more; it is left to its default", dropped, set[dropped].Value)
+		delete(set, dropped)
+	}
+}
+
+// misfit is a remembered param with which a file does not compile, though it
+// does without it; "" when there is none.
+func (h *Host) misfit(file string, source []byte, set, flags map[string]setting) string {
+	base := values(flags)
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		if _, flag := flags[name]; flag {
+			continue
+		}
+		one := maps.Clone(base)
+		one[name] = set[name].Value
+		if p, _ := h.config.Compile(file, source, one); p == nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// next is the version that a change asks for. Its plan is nil when the list
+// has errors.
+func (f *hosted) next(c change.Change) (version, diag.List) {
+	v := f.current()
+	file := f.file
+	if c.Source != nil {
+		v.source = c.Source
+		if c.From == "file" {
+			v.base = hash(c.Source)
+		}
+		if c.File != "" {
+			file = c.File
+		}
+	}
+	v.set = with(v.set, c)
+	p, list := f.host.config.Compile(file, v.source, values(v.set))
+	if p != nil && p.Name != f.name {
+		list.Errorf(diag.Span{File: file}, "the file is for flow %q, not for %q", p.Name, f.name)
+		p = nil
+	}
+	v.plan = p
+	return v, list
+}
+
+// work applies changes until the host closes.
+func (f *hosted) work() {
+	clock := f.host.engine.config.Clock
+	retry := clock.NewTimer(time.Hour)
+	defer retry.Stop()
+	var again *job
+	for {
+		select {
+		case j, ok := <-f.jobs:
+			if !ok {
+				return
+			}
+			again = nil // a later change takes the place of one that is pending
+			if f.do(j.change, j.answer) == change.Pending {
+				again = &j
+				retry.Reset(pendingRetry)
+			}
+		case <-retry.C():
+			if again == nil {
+				continue
+			}
+			if f.do(again.change, nil) == change.Pending {
+				retry.Reset(pendingRetry)
+			} else {
+				again = nil
+			}
+		}
+	}
+}
+
+// do applies a change, keeps its receipt and answers it.
+func (f *hosted) do(c change.Change, answer chan<- change.Receipt) change.Outcome {
+	r, known := f.known(c.ID)
+	if !known {
+		r = f.apply(c)
+		f.keep(c, r)
+	}
+	if answer != nil {
+		answer <- r
+	}
+	return r.Outcome
+}
+
+// known is the receipt of a change that was answered before. One that is
+// pending is not answered for good.
+func (f *hosted) known(id string) (change.Receipt, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.receipts {
+		if r.ID == id && r.Outcome != change.Pending {
+			return r, true
+		}
+	}
+	return change.Receipt{}, false
+}
+
+func (f *hosted) keep(c change.Change, r change.Receipt) {
+	f.mu.Lock()
+	f.receipts = slices.DeleteFunc(f.receipts, func(old change.Receipt) bool { return old.ID == r.ID })
+	f.receipts = append(f.receipts, r)
+	if n := len(f.receipts); n > maxReceipts {
+		f.receipts = slices.Clone(f.receipts[n-maxReceipts:])
+	}
+	f.pending = nil
+	if r.Outcome == change.Pending {
+		f.pending = &c
+	}
+	text, err := json.Marshal(f.receipts)
+	f.mu.Unlock()
+	if err == nil {
+		err = f.host.engine.config.Store.SetControl(f.name, []checkpoint.Change{{Key: controlReceipts, Value: text}})
+	}
+	if err != nil {
+		f.host.engine.config.Log.Warn("a receipt could not be stored", "flow", f.name, "error", err)
+	}
+}
+
+// apply checks a change and has the flow take it over.
+func (f *hosted) apply(c change.Change) change.Receipt {
+	r := f.host.receipt(c)
+	before := f.current()
+	f.mu.Lock()
+	flow := f.flow
+	f.mu.Unlock()
+	r.Flow, r.Before, r.After = f.name, before.plan.Version, before.plan.Version
+	r.Running = flow.Running()
+	if c.BaseVersion != "" && c.BaseVersion != r.Before {
+		r.Outcome = change.Rejected
+		r.Reason = fmt.Sprintf("the change was made from version %s, and %s runs by now", c.BaseVersion, r.Before)
+		return r
+	}
+	if c.Remove {
+		return f.remove(r, flow)
+	}
+	next, list := f.next(c)
+	if next.plan == nil {
+		r.Outcome, r.Reason, r.Diagnostics = change.Rejected, "the new version has errors", change.Problems(list)
+		return r
+	}
+	if next.plan.Version == r.Before && r.Running {
+		f.become(next) // its base may be another
+		f.remember(next)
+		r.Outcome = change.Unchanged
+		return r
+	}
+	diff, problems := plan.Compare(before.plan, next.plan)
+	list = append(list, problems...)
+	r.Sources, r.Stages, r.Diagnostics = diff.Sources, diff.Stages, change.Problems(list)
+	if list.HasErrors() {
+		r.Outcome, r.Reason = change.Rejected, "state would be lost"
+		return r
+	}
+	return f.swap(r, flow, next, diff)
+}
+
+func (f *hosted) remove(r change.Receipt, flow *Flow) change.Receipt {
+	ctx, cancel := f.host.deadline()
+	defer cancel()
+	r.Drained = flow.Summary().Unsaved
+	if err := flow.Drain(ctx); err != nil {
+		flow.Stop()
+		r.Reason = fmt.Sprintf("it did not drain in time: %v", err)
+	}
+	r.Outcome, r.Running, r.After = change.Applied, false, ""
+	return r
+}
+
+// remember is the control data of a version.
+func (v version) remember() ([]checkpoint.Change, error) {
+	text, err := json.Marshal(remembered{v.base, v.source, v.set})
+	return []checkpoint.Change{{Key: controlVersion, Value: text}}, err
+}
+
+func (f *hosted) remember(v version) {
+	control, err := v.remember()
+	if err == nil {
+		err = f.host.engine.config.Store.SetControl(f.name, control)
+	}
+	if err != nil {
+		f.host.engine.config.Log.Warn("the version could not be stored", "flow", f.name, "error", err)
+	}
+}
+
+// swap has the flow run the next version, and tells how that went.
+func (f *hosted) swap(r change.Receipt, flow *Flow, next version, diff plan.Diff) change.Receipt {
+	control, err := next.remember()
+	if err != nil {
+		r.Outcome, r.Reason = change.Rejected, err.Error()
+		return r
+	}
+	done := flow.Replace(Replacement{Plan: next.plan, Diff: diff, Control: control, Timeout: f.host.config.DrainTimeout})
+	if errors.Is(done.Err, ErrEnded) {
+		// Nothing runs that could be drained: the new version starts by itself.
+		f.remember(next)
+		f.become(next)
+		f.mu.Lock()
+		f.flow = f.host.engine.Start(next.plan)
+		f.mu.Unlock()
+		r.Outcome, r.Running, r.After = change.Applied, true, next.plan.Version
+		return r
+	}
+	r.Running = flow.Running()
+	r.Drained, r.PausedMS = done.Drained, float64(done.Paused.Microseconds())/1000
+	switch {
+	case done.Err == nil:
+		f.become(next)
+		r.Outcome, r.After = change.Applied, next.plan.Version
+	case stage.IsTransient(done.Err) || errors.Is(done.Err, context.DeadlineExceeded):
+		r.Outcome, r.Reason = change.Pending, done.Err.Error()
+	case done.Touched:
+		r.Outcome, r.Reason = change.RolledBack, done.Err.Error()
+	default:
+		r.Outcome, r.Reason = change.Rejected, done.Err.Error()
+	}
+	return r
+}
+
+func (h *Host) deadline() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), h.config.DrainTimeout)
+}

@@ -1,0 +1,261 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/telluride-stream/telluride/engine/checkpoint"
+	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/stage"
+	"github.com/telluride-stream/telluride/engine/topology"
+)
+
+// Replacement asks a flow to run another plan.
+type Replacement struct {
+	Plan *plan.Plan
+	Diff plan.Diff
+	// Control is stored together with the change.
+	Control []checkpoint.Change
+	// Timeout bounds the wait for sinks to open, and the drain.
+	Timeout time.Duration
+}
+
+// Replaced tells how a replacement went.
+type Replaced struct {
+	Drained uint64        // records that were in flight
+	Paused  time.Duration // how long nothing was read
+	// Err is why the old plan still runs; nil when the new one does.
+	Err error
+	// Touched says that the old plan was parked before Err came.
+	Touched bool
+}
+
+// ErrEnded is the error of a replacement of a flow that has ended.
+var ErrEnded = errors.New("the flow has ended")
+
+type replacing struct {
+	Replacement
+	answer chan Replaced
+}
+
+// Replace has the flow run another plan. Nothing is lost or read twice: the
+// new plan goes on from the commit at which the old one was parked, and a
+// source that both have in the same way keeps its session. When the new plan
+// cannot start, the old one goes on.
+func (f *Flow) Replace(r Replacement) Replaced {
+	ask := replacing{r, make(chan Replaced, 1)}
+	select {
+	case f.replace <- ask:
+		return <-ask.answer
+	case <-f.done:
+		return Replaced{Err: ErrEnded}
+	}
+}
+
+// Running says whether the flow has not ended.
+func (f *Flow) Running() bool {
+	select {
+	case <-f.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// running is one graph at work, with what belongs to it.
+type running struct {
+	plan    *plan.Plan
+	graph   *topology.Graph
+	intakes []*topology.Intake // in the order of the plan's sources
+	ended   chan error
+}
+
+func (f *Flow) launch(ctx context.Context, p *plan.Plan, g *topology.Graph, intakes []*topology.Intake) *running {
+	r := &running{plan: p, graph: g, intakes: intakes, ended: make(chan error, 1)}
+	f.mu.Lock()
+	if f.graph != nil {
+		f.lettered += f.graph.Lettered()
+	}
+	f.Plan, f.graph = p, g
+	f.mu.Unlock()
+	go func() { r.ended <- g.Run(ctx) }()
+	return r
+}
+
+// takeOver replaces the running graph. It returns what runs behind it, which
+// is old when that fails.
+func (f *Flow) takeOver(ctx context.Context, old *running, r Replacement) (*running, Replaced) {
+	next := f.newGraph(r.Plan, true)
+	limit, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	refuse := func(touched bool, err error) (*running, Replaced) {
+		if closing := next.Discard(); closing != nil {
+			f.log.Warn("a sink of the new version could not be closed", "error", closing)
+		}
+		if touched {
+			old.graph.Resume()
+		}
+		return old, Replaced{Err: err, Touched: touched}
+	}
+	if err := next.Preflight(limit); err != nil {
+		return refuse(false, err)
+	}
+	drained := old.graph.Unsettled()
+	began := f.engine.config.Clock.Now()
+	if err := old.graph.Drain(limit); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("the old version did not drain within %v; %d records are in flight", r.Timeout, old.graph.Unsettled())
+		}
+		return refuse(true, err)
+	}
+	intakes, opened, err := f.changeIntakes(limit, old, r.Plan, r.Diff)
+	undo := func(err error) (*running, Replaced) {
+		f.closeIntakes(opened)
+		return refuse(true, err)
+	}
+	if err != nil {
+		return undo(err)
+	}
+	if names := stagesWith(r.Diff, plan.Flushed); len(names) > 0 {
+		if err := old.graph.Empty(limit, names); err != nil {
+			return undo(fmt.Errorf("emit what %v held: %w", names, err))
+		}
+	}
+	deltas, err := next.Restore(takeovers(old.plan, r))
+	if err != nil {
+		return undo(err)
+	}
+	if err := f.commitChange(r, deltas); err != nil {
+		return undo(err)
+	}
+	old.graph.Stop()
+	if err := <-old.ended; err != nil && !errors.Is(err, topology.ErrStopped) {
+		f.log.Warn("the old version did not end cleanly", "error", err)
+	}
+	f.closeIntakes(dropped(old.intakes, intakes))
+	next.Adopt(intakes)
+	now := f.launch(ctx, r.Plan, next, intakes)
+	return now, Replaced{Drained: drained, Paused: f.engine.config.Clock.Now().Sub(began), Touched: true}
+}
+
+// commitChange stores, as one write, what the change makes of the state, and
+// the change itself.
+func (f *Flow) commitChange(r Replacement, deltas []*checkpoint.Delta) error {
+	last, ok, err := f.engine.config.Store.Last(r.Plan.Name)
+	if err != nil {
+		return fmt.Errorf("read the last commit: %w", err)
+	}
+	if !ok {
+		// Nothing was committed yet, hence there is no state either.
+		if len(r.Control) == 0 {
+			return nil
+		}
+		return f.engine.config.Store.SetControl(r.Plan.Name, r.Control)
+	}
+	last.Flow, last.Deltas, last.Control = r.Plan.Name, deltas, r.Control
+	if err := f.engine.config.Store.Commit(last); err != nil {
+		return fmt.Errorf("commit the change: %w", err)
+	}
+	return nil
+}
+
+// changeIntakes is the intakes of the new plan: those of unchanged sources as
+// they are, the others opened anew.
+func (f *Flow) changeIntakes(ctx context.Context, old *running, next *plan.Plan, diff plan.Diff) (all, opened []*topology.Intake, err error) {
+	last, _, err := f.engine.config.Store.Last(next.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+	kept := map[string]*topology.Intake{}
+	kinds := map[string]string{}
+	for i, in := range old.intakes {
+		kept[in.Name] = in
+		kinds[in.Name] = old.plan.Sources[i].Kind
+	}
+	for i := range next.Sources {
+		src := &next.Sources[i]
+		if sourceOutcome(diff, src.Name) == plan.Kept {
+			all = append(all, kept[src.Name])
+			continue
+		}
+		position := last.Positions[src.Name].Bytes
+		if kinds[src.Name] != src.Kind {
+			position = nil // another kind's position means nothing to this one
+		}
+		in := f.newIntake(next, src)
+		if err := in.Open(ctx, position); err != nil {
+			return nil, opened, err
+		}
+		all, opened = append(all, in), append(opened, in)
+	}
+	return all, opened, nil
+}
+
+func sourceOutcome(d plan.Diff, name string) plan.Outcome {
+	for _, s := range d.Sources {
+		if s.Name == name {
+			return s.Outcome
+		}
+	}
+	return plan.New
+}
+
+func stagesWith(d plan.Diff, o plan.Outcome) (names []string) {
+	for _, s := range d.Stages {
+		if s.Outcome == o {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// takeovers says what the change makes of each stage's state.
+func takeovers(old *plan.Plan, r Replacement) map[string]topology.Takeover {
+	signatures := map[string]string{}
+	plan.Walk(old.Nodes, func(n plan.Node) {
+		if op, ok := n.(*plan.Operator); ok && op.Spec.Stateful {
+			signatures[op.Name] = op.Spec.Signature
+		}
+	})
+	specs := map[string]stage.OperatorSpec{}
+	plan.Walk(r.Plan.Nodes, func(n plan.Node) {
+		if op, ok := n.(*plan.Operator); ok {
+			specs[op.Name] = op.Spec
+		}
+	})
+	how := map[string]topology.Takeover{}
+	for _, s := range r.Diff.Stages {
+		switch s.Outcome {
+		case plan.Flushed, plan.Discarded, plan.Dropped:
+			how[s.Name] = topology.Takeover{Discard: true}
+		case plan.Carried:
+			carry, _ := specs[s.Name].Carry(signatures[s.Name])
+			how[s.Name] = topology.Takeover{Carry: carry}
+		}
+	}
+	return how
+}
+
+// dropped is what is in old and not in next.
+func dropped(old, next []*topology.Intake) (gone []*topology.Intake) {
+	in := map[*topology.Intake]bool{}
+	for _, i := range next {
+		in[i] = true
+	}
+	for _, i := range old {
+		if !in[i] {
+			gone = append(gone, i)
+		}
+	}
+	return gone
+}
+
+func (f *Flow) closeIntakes(intakes []*topology.Intake) {
+	for _, in := range intakes {
+		if err := in.Close(); err != nil {
+			f.log.Warn("a source could not be closed", "source", in.Name, "error", err)
+		}
+	}
+}
