@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/conf"
 	"github.com/telluride-stream/telluride/engine/diag"
 	"github.com/telluride-stream/telluride/engine/flow"
@@ -21,7 +22,8 @@ import (
 type loaded struct {
 	file  string
 	src   []byte
-	plan  *plan.Plan // nil when diags has errors
+	set   map[string]string // values of params that --set has for it
+	plan  *plan.Plan        // nil when diags has errors
 	diags diag.List
 }
 
@@ -54,20 +56,32 @@ func (p *program) load(paths []string, s settings) ([]loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	registry := stages.All()
+	compile := p.compiler(s)
 	for i := range flows {
 		f := &flows[i]
-		f.plan, f.diags = flow.Compile(f.file, f.src, flow.Options{
-			Env: p.env, Params: params[i], Registry: registry, LanesOverride: s.lanes, BatchSize: s.batchSize,
-		})
-		if f.plan != nil {
-			if err := addDeadLetters(f.plan, registry); err != nil {
-				return nil, failed(err)
-			}
-		}
+		f.set = params[i]
+		f.plan, f.diags = compile(f.file, f.src, f.set)
 	}
 	checkNames(flows)
 	return flows, nil
+}
+
+// compiler compiles flow files the way this process runs them.
+func (p *program) compiler(s settings) func(file string, src []byte, set map[string]string) (*plan.Plan, diag.List) {
+	registry := stages.All()
+	return func(file string, src []byte, set map[string]string) (*plan.Plan, diag.List) {
+		made, diags := flow.Compile(file, src, flow.Options{
+			Env: p.env, Params: set, Registry: registry, LanesOverride: s.lanes, BatchSize: s.batchSize,
+		})
+		if made == nil {
+			return nil, diags
+		}
+		if err := addDeadLetters(made, registry); err != nil {
+			diags.Errorf(diag.Span{File: file}, "%v", err)
+			return nil, diags
+		}
+		return made, diags
+	}
 }
 
 // flowFiles lists the files that paths stand for, without repeats.
@@ -101,13 +115,9 @@ func flowsIn(folder string) ([]string, error) {
 	}
 	var files []string
 	for _, e := range entries {
-		name := e.Name()
-		ext := filepath.Ext(name)
-		if e.IsDir() || strings.HasPrefix(name, ".") || ext != ".yaml" && ext != ".yml" ||
-			strings.HasSuffix(strings.TrimSuffix(name, ext), "_test") {
-			continue
+		if !e.IsDir() && change.FlowFile(e.Name()) {
+			files = append(files, filepath.Join(folder, e.Name()))
 		}
-		files = append(files, filepath.Join(folder, name))
 	}
 	if len(files) == 0 {
 		return nil, fmt.Errorf("%s: no flow files (*.yaml) in this folder", folder)
@@ -225,10 +235,10 @@ func checkNames(flows []loaded) {
 
 // addDeadLetters gives a flow that names no place for its dead letters a file
 // in the working directory, made when the first one comes, so that none is
-// lost silently. Sources that keep rejected records themselves need none.
+// lost silently. Where all sources keep what is rejected themselves, it is only
+// for records that a stage made.
 func addDeadLetters(p *plan.Plan, registry *stage.Registry) error {
-	keeps := func(s plan.Source) bool { return s.Spec.Rejects }
-	if p.Dead != nil || !slices.ContainsFunc(p.Sources, func(s plan.Source) bool { return !keeps(s) }) {
+	if p.Dead != nil {
 		return nil
 	}
 	kind, ok := registry.Find(stage.RoleSink, "file")
@@ -246,7 +256,12 @@ func addDeadLetters(p *plan.Plan, registry *stage.Registry) error {
 		return fmt.Errorf("default dead_letter of flow %s: %w", p.Name, err)
 	}
 	spec.Lazy = true
-	p.Dead = &plan.Sink{Name: "dead_letter", Kind: kind.Name, Spec: spec}
+	sink := &plan.Sink{Name: "dead_letter", Kind: kind.Name, Spec: spec}
+	if slices.ContainsFunc(p.Sources, func(s plan.Source) bool { return !s.Spec.Rejects }) {
+		p.Dead = sink
+	} else {
+		p.Spare = sink
+	}
 	return nil
 }
 

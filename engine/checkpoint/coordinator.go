@@ -28,6 +28,9 @@ type Config struct {
 	// is the default.
 	MaxRecords uint64
 	MaxBytes   int
+	// Retention is how long verdicts on deliveries with an id are kept at
+	// least; 0 is the default.
+	Retention time.Duration
 }
 
 // SourceLimits is what the clock needs to know of a source.
@@ -47,6 +50,11 @@ const (
 	// retryHeld is how soon a barrier follows one that found records held,
 	// when nothing else asks for one.
 	retryHeld = 10 * time.Millisecond
+	// defaultRetention is far beyond the time that a broker needs to deliver
+	// again what was committed when its acknowledgement was lost.
+	defaultRetention = time.Hour
+	// forgetEvery is how often old verdicts are looked for.
+	forgetEvery = time.Minute
 )
 
 // MaxTravelling bounds the barriers on their way at a time, those of a drain
@@ -80,9 +88,10 @@ type Coordinator struct {
 	epochs   *Epochs
 	began    uint64 // records sent when the last barrier began
 	last     time.Time
-	finished int  // sources at their end
-	ending   bool // the input is to count as ended
-	ended    bool // the end barrier is on its way
+	forget   time.Time // when to look for old verdicts next
+	finished int       // sources at their end
+	ending   bool      // the input is to count as ended
+	ended    bool      // the end barrier is on its way
 	draining []chan error
 	parked   bool     // a drain barrier has been sent, and nothing follows
 	drain    uint64   // the epoch of the last drain or end barrier; 0: none was sent
@@ -100,6 +109,9 @@ func New(c Config, h Hooks) *Coordinator {
 	if c.MaxBytes == 0 {
 		c.MaxBytes = defaultMaxBytes
 	}
+	if c.Retention == 0 {
+		c.Retention = defaultRetention
+	}
 	names := make([]string, len(c.Sources))
 	for i, s := range c.Sources {
 		names[i] = s.Name
@@ -107,7 +119,7 @@ func New(c Config, h Hooks) *Coordinator {
 	return &Coordinator{
 		config: c, hooks: h, wake: make(chan struct{}, 1), epochs: NewEpochs(names, c.Sinks),
 		sent: make([]atomic.Uint64, len(names)), settled: make([]atomic.Uint64, len(names)),
-		last: c.Clock.Now(),
+		last: c.Clock.Now(), forget: c.Clock.Now().Add(c.Retention),
 	}
 }
 
@@ -198,6 +210,9 @@ func (c *Coordinator) commit(ctx, waiting context.Context) (end bool, err error)
 		}
 		return false, err
 	}
+	if err := c.forgetOld(len(done.Commit.Verdicts) > 0); err != nil {
+		return false, err
+	}
 	if c.hooks.Committed != nil {
 		c.hooks.Committed(done, c.config.Clock.Now().Sub(start))
 	}
@@ -233,6 +248,28 @@ func (c *Coordinator) answer(err error) {
 		d <- err
 	}
 	c.draining = nil
+}
+
+// forgetOld drops verdicts that are older than the retention. The process has
+// then run for as long itself: what was unsettled when it started has come
+// again by now.
+func (c *Coordinator) forgetOld(some bool) error {
+	now := c.config.Clock.Now()
+	if !some || now.Before(c.forget) {
+		return nil
+	}
+	c.forget = now.Add(forgetEvery)
+	for _, s := range c.config.Sources {
+		if err := c.config.Store.Forget(c.config.Flow, s.Name, now.Add(-c.config.Retention).UnixNano()); err != nil {
+			return fmt.Errorf("forget old verdicts of %s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// Verdict is what became of a delivery that was committed before.
+func (c *Coordinator) Verdict(source int, id string) (v Verdict, ok bool, err error) {
+	return c.config.Store.Verdict(c.config.Flow, c.config.Sources[source].Name, id)
 }
 
 // next begins an epoch when it is time to, and otherwise says how long to

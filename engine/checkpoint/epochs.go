@@ -45,6 +45,15 @@ type Mark struct {
 	// Now is the processing time that the barrier brought. No stage has seen a
 	// later one in the snapshot that it gave at the barrier.
 	Now int64
+	// IDs are the ids of the deliveries since the barrier before, of those that
+	// have one: what became of them is remembered.
+	IDs []DeliveryID
+}
+
+// DeliveryID is the id that a sender gave to a delivery.
+type DeliveryID struct {
+	Seq uint64
+	ID  string
 }
 
 // Done is a run of epochs that are complete and are to be committed together.
@@ -106,6 +115,9 @@ func (e *Epochs) thin() {
 			i++
 			later := e.open[i]
 			later.deltas = append(ep.deltas, later.deltas...)
+			for s := range later.marks {
+				later.marks[s].IDs = append(ep.marks[s].IDs, later.marks[s].IDs...)
+			}
 			ep = later
 		}
 		kept = append(kept, ep)
@@ -185,7 +197,14 @@ func (e *Epochs) Complete() (done Done, ok bool) {
 		done.Commit.Positions[name] = Position{Bytes: m.Position, Watermark: m.Watermark}
 		done.Commit.Now = max(done.Commit.Now, m.Now)
 		e.settled[i] = m.Seq
-		done.Settle = append(done.Settle, Settle{Upto: m.Seq, Rejected: e.takeRejects(i, m.Seq)})
+		s := Settle{Upto: m.Seq, Rejected: e.takeRejects(i, m.Seq)}
+		done.Settle = append(done.Settle, s)
+		for _, ep := range e.open[:n] {
+			for _, d := range ep.marks[i].IDs {
+				_, rejected := slices.BinarySearch(s.Rejected, d.Seq)
+				done.Commit.Verdicts = append(done.Commit.Verdicts, Verdict{Source: name, ID: d.ID, Rejected: rejected, At: m.Now})
+			}
+		}
 	}
 	e.open = slices.Clone(e.open[n:])
 	e.first = last.last + 1

@@ -29,6 +29,9 @@ type Plan struct {
 	Sinks []Sink
 	// Dead takes dead letters; nil: sources that can reject do so.
 	Dead *Sink
+	// Spare takes, when Dead is nil, the dead letters that no source can
+	// reject: of records that a stage made.
+	Spare *Sink
 	// Late takes late records; nil: they are dead letters.
 	Late *Sink
 
@@ -72,6 +75,8 @@ type Time struct {
 	OutOfOrder time.Duration
 	Idle       time.Duration // 0: never
 	MaxAhead   time.Duration // 0: no bound
+	// MaxAheadText is MaxAhead as a flow file has it, for messages.
+	MaxAheadText string
 }
 
 // Sink is a sink and how patient the engine is with it.

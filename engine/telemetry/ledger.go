@@ -69,6 +69,12 @@ func (r *Row) Add(c stage.Counts) {
 	}
 }
 
+// Undelivered says that a record which passed turned out to be dead.
+func (r *Row) Undelivered() {
+	r.passed.Add(^uint64(0))
+	r.dead.Add(1)
+}
+
 // Forget takes what is held out of the row: an abort has discarded it, and it
 // will be read again. in is reduced likewise, so that the row balances.
 func (r *Row) Forget() {

@@ -246,6 +246,9 @@ func (g *Graph) open() error {
 	if g.plan.Late != nil {
 		g.sides.late = newWriter(g.plan.Late, g)
 	}
+	if g.plan.Spare != nil {
+		g.sides.spare = newWriter(g.plan.Spare, g)
+	}
 	for _, w := range g.writers() {
 		if !w.lazy {
 			if err := w.open(); err != nil {
@@ -261,7 +264,7 @@ func (g *Graph) writers() []*writer {
 	for _, t := range g.ordered {
 		ws = append(ws, t.writer)
 	}
-	for _, w := range []*writer{g.sides.dead, g.sides.late} {
+	for _, w := range []*writer{g.sides.dead, g.sides.late, g.sides.spare} {
 		if w != nil {
 			ws = append(ws, w)
 		}

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"fmt"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -33,7 +34,9 @@ type pump struct {
 
 	mark     checkpoint.Mark // behind what was sent last
 	now      int64
-	pending  stage.Input // read, and waiting for the limit
+	pending  stage.Input             // read, and waiting for the limit
+	remember bool                    // what becomes of deliveries with an id
+	ids      []checkpoint.DeliveryID // since the last barrier
 	finished bool
 	resumed  uint64 // the last drain barrier that is called off or over
 }
@@ -44,7 +47,7 @@ func newPump(index int, src *plan.Source, in *Intake, from checkpoint.Position, 
 		row:      g.config.Ledger.Row("source", src.Name),
 		barriers: make(chan record.Barrier, checkpoint.MaxTravelling), marks: make(chan checkpoint.Mark, checkpoint.MaxTravelling),
 		resume: make(chan uint64, 1), out: make(chan any), stop: g.stop,
-		now: g.now,
+		now: g.now, remember: g.plan.Stateful,
 	}
 	p.mark.Position, p.mark.Seq = from.Bytes, in.sent
 	p.pending = in.take()
@@ -147,6 +150,13 @@ func (p *pump) sendPending() bool {
 		o := &b.Side[i].Record.Origin
 		o.Source, seq = p.index, max(seq, o.Seq)
 	}
+	if p.remember && in.IDs != nil {
+		if err := p.recognise(&in); err != nil {
+			p.coord.Fail(err)
+			<-p.stop
+			return false
+		}
+	}
 	p.mark.Seq, p.mark.Position = seq, in.Position
 	p.row.Seen.Store(in.Seen)
 	p.row.Size.Store(in.Size)
@@ -154,6 +164,40 @@ func (p *pump) sendPending() bool {
 	// Told before it is sent, so that it cannot be settled before it counts.
 	p.coord.Sent(p.index, seq)
 	return p.send(b)
+}
+
+// recognise takes those deliveries out of an input that were committed before:
+// the broker delivers again what was not acknowledged when a session ended,
+// and the state has it already. They are settled with their epoch, with the
+// verdict that they got. All others with an id are noted for a verdict.
+func (p *pump) recognise(in *stage.Input) error {
+	b := in.Batch
+	kept := 0
+	for i := range b.Records {
+		r := &b.Records[i]
+		if id := in.IDs[i]; id != "" {
+			if in.Redelivered != nil && in.Redelivered[i] {
+				v, known, err := p.coord.Verdict(p.index, id)
+				if err != nil {
+					return fmt.Errorf("look up the verdict on %s: %w", id, err)
+				}
+				if known {
+					if v.Rejected {
+						p.coord.Reject(p.index, r.Origin.Seq)
+					}
+					p.row.Add(stage.Counts{In: 1, Filtered: 1})
+					continue
+				}
+			}
+			p.ids = append(p.ids, checkpoint.DeliveryID{Seq: r.Origin.Seq, ID: id})
+		}
+		if kept != i {
+			b.Records[kept] = *r
+		}
+		kept++
+	}
+	b.Records = b.Records[:kept]
+	return nil
 }
 
 // send stamps the time of reading and sends. false: the graph stops.
@@ -170,7 +214,9 @@ func (p *pump) send(b *record.Batch) bool {
 
 // barrier sends a barrier. Behind a drain nothing follows until told.
 func (p *pump) barrier(b record.Barrier) bool {
-	p.marks <- p.mark
+	m := p.mark
+	m.IDs, p.ids = p.ids, nil
+	p.marks <- m
 	wm := p.watermark()
 	if b.Kind == record.End {
 		wm = record.MaxTime

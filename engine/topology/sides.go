@@ -15,9 +15,10 @@ type sides struct {
 	graph *Graph
 	// lock is a mutex made of a channel: it is held while a sink is retried,
 	// and waiting for it must count as waiting for a scripted clock.
-	lock chan struct{}
-	dead *writer // nil: the sources reject
-	late *writer // nil: as dead letters
+	lock  chan struct{}
+	dead  *writer // nil: the sources reject
+	late  *writer // nil: as dead letters
+	spare *writer // for what no source can reject; nil: the log is all there is
 	// unsynced says that something was written that may not be durable yet.
 	unsynced bool
 }
@@ -49,9 +50,12 @@ func (s *sides) one(side *record.Side, now int64) error {
 			s.graph.coord.Reject(o.Source, o.Seq)
 			return nil
 		}
-		// Nobody keeps what came from no delivery: the log is all there is.
-		s.graph.config.Runtime.Log.Error("a dead letter has no place to go", "stage", side.Stage, "reason", side.Reason)
-		return nil
+		if s.spare == nil {
+			s.graph.config.Runtime.Log.Error("a dead letter has no place to go", "stage", side.Stage, "reason", side.Reason)
+			return nil
+		}
+		one[0] = s.graph.letter(side, now)
+		return s.spare.write(one[:], nil)
 	}
 	one[0] = s.graph.letter(side, now)
 	return s.dead.write(one[:], nil)
@@ -69,7 +73,7 @@ func (s *sides) sync(ctx context.Context) error {
 	if !s.unsynced {
 		return nil
 	}
-	for _, w := range []*writer{s.dead, s.late} {
+	for _, w := range []*writer{s.dead, s.late, s.spare} {
 		if w != nil {
 			if err := w.sync(ctx); err != nil {
 				return err

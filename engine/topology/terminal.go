@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/reugn/go-streams"
@@ -30,6 +31,7 @@ type terminal struct {
 
 type flushed struct {
 	barrier record.Barrier
+	now     int64 // the processing time at the barrier
 	err     error
 }
 
@@ -65,9 +67,8 @@ func (t *terminal) run() {
 			b.Release()
 		case f := <-t.flushed:
 			t.flushes--
-			if f.err != nil && !t.discarding() {
-				t.check(t.writer.sync(t.graph.aborted))
-				t.durable(f.barrier)
+			if !t.discarding() {
+				t.check(t.settled(f))
 			}
 		case <-t.graph.aborted.Done():
 			t.discard(in)
@@ -100,6 +101,30 @@ func (t *terminal) durable(b record.Barrier) {
 	}
 }
 
+// settled goes on behind a flush: it is tried again when it has failed, and
+// what the sink found to be undeliverable becomes dead letters before the
+// epoch counts as durable.
+func (t *terminal) settled(f flushed) error {
+	if f.err != nil {
+		if err := t.writer.sync(t.graph.aborted); err != nil {
+			return err
+		}
+	}
+	u, ok := t.writer.sink.(stage.Undeliverer)
+	if ok {
+		for _, gone := range u.Undeliverable() {
+			t.writer.row.Undelivered()
+			if err := t.rejected(&gone.Record, errors.New(gone.Reason), f.now); err != nil {
+				return err
+			}
+		}
+	}
+	if ok || f.err != nil {
+		t.durable(f.barrier)
+	}
+	return nil
+}
+
 func (t *terminal) take(b *record.Batch) error {
 	reject := func(r *record.Record, cause error) error { return t.rejected(r, cause, b.Now) }
 	if err := t.writer.write(b.Records, reject); err != nil {
@@ -111,7 +136,7 @@ func (t *terminal) take(b *record.Batch) error {
 	if b.Barrier.Kind == record.None {
 		return nil
 	}
-	barrier := b.Barrier
+	barrier, now := b.Barrier, b.Now
 	if !t.writer.opened {
 		t.graph.coord.Durable(t.index, barrier)
 		return nil
@@ -120,10 +145,10 @@ func (t *terminal) take(b *record.Batch) error {
 	var once sync.Once
 	done := func(err error) {
 		once.Do(func() {
-			if err == nil {
+			if _, late := t.writer.sink.(stage.Undeliverer); err == nil && !late {
 				t.graph.coord.Durable(t.index, barrier)
 			}
-			t.flushed <- flushed{barrier, err}
+			t.flushed <- flushed{barrier, now, err}
 		})
 	}
 	err := guarded(func() error {

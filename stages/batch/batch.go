@@ -26,7 +26,8 @@ type config struct {
 // Stage is the declaration of the stage.
 func Stage() stage.Kind {
 	return stage.DefineStage("batch", "Groups records by number, size and age.", (*config).bind, (*config).build).
-		WithExample(`batch: {size: 100, timeout: 1s}`)
+		WithExample(`batch: {size: 100, timeout: 1s}`).
+		WithMeta(stage.MetaKey{Name: "count", Doc: "Of a message, with `as: message`: the number of its records."})
 }
 
 const (

@@ -25,10 +25,9 @@ type group struct {
 	keeps   []keep
 	listed  bool // among the fresh ones
 	// Of messages: the text so far, and what is taken from the records.
-	text   []byte
-	origin record.Origin // of the newest
-	time   int64         // the latest
-	hash   uint64        // of key
+	text []byte
+	time int64  // the latest
+	hash uint64 // of key
 }
 
 // groups holds the open groups, of which there is one for each key. It knows

@@ -48,7 +48,7 @@ func (o *messages) Process(c *stage.Context, r *record.Record) stage.Verdict {
 	}
 	o.groups.add(g, r)
 	g.text = append(g.text, o.text...)
-	g.origin, g.time, g.hash = r.Origin, max(g.time, r.Time), r.Hash
+	g.time, g.hash = max(g.time, r.Time), r.Hash
 	if g.n >= o.config.size {
 		o.send(c, g)
 	}
@@ -71,7 +71,9 @@ func (o *messages) send(c *stage.Context, g *group) {
 	o.room = max(len(g.text), o.room-o.room/8)
 	c.Consume(g.n)
 	m := record.Record{
-		Payload: g.text, Meta: count(g.n), Origin: g.origin, Time: g.time, Watermark: g.low,
+		// No Origin: it stands for many deliveries, of which none may be
+		// rejected for all.
+		Payload: g.text, Meta: count(g.n), Time: g.time, Watermark: g.low,
 	}
 	if o.groups.keyed {
 		m.Key, m.Hash = g.key, g.hash
