@@ -198,6 +198,9 @@ func (f *Flow) Drain(ctx context.Context) error {
 	if !f.engine.config.Store.Durable() {
 		finish = g.End
 	}
+	if err := g.Quiesce(ctx); err != nil {
+		return err
+	}
 	if err := finish(ctx); err != nil {
 		return err
 	}

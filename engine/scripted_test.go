@@ -49,6 +49,9 @@ type script struct {
 	idle   bool
 	// ack says that it is like a queue: what is not settled comes again.
 	ack bool
+	// ids gives its messages ids; those below redelivered come again.
+	ids         bool
+	redelivered int
 
 	mu       sync.Mutex
 	lost     map[int]bool // events that have been lost already
@@ -178,6 +181,13 @@ func (s *scriptSession) input(e event) stage.Input {
 		b.Records = append(b.Records, r)
 	}
 	in := stage.Input{Batch: b}
+	if s.script.ids {
+		for _, r := range b.Records {
+			id := s.script.bySeq[r.Origin.Seq]
+			in.IDs = append(in.IDs, s.script.name+"/"+strconv.Itoa(id))
+			in.Redelivered = append(in.Redelivered, id < s.script.redelivered)
+		}
+	}
 	if !s.script.ack {
 		in.Position = binary.BigEndian.AppendUint64(nil, uint64(s.id))
 	}

@@ -38,10 +38,10 @@ func TestMarkdownIsATableWithDottedRows(t *testing.T) {
 	for _, want := range []string{
 		"| `size` | integer | `100` | Emit once this many records are held. From 1 to 1000. |\n",
 		"| `max_bytes` | size | `1MiB` | The most bytes. At least 16. |\n",
-		"| `password` | string |  | The password. Secret: never shown. |\n",
+		"| `password` | string | – | The password. Secret: never shown. |\n",
 		"| `format` | `json`, `csv` | `json` | The format. |\n",
-		"| `columns` | list of strings |  | The columns. |\n",
-		"| `set` | map of expressions |  | New fields. |\n",
+		"| `columns` | list of strings | – | The columns. |\n",
+		"| `set` | map of expressions | – | New fields. |\n",
 		"| `emit.every` | duration | required | How often. |\n",
 		"| `branches[].name` | string | required | The name. |\n",
 		"| `types.<name>.type` | `text`, `number` | `text` | The type. |\n",

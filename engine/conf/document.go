@@ -54,6 +54,9 @@ type FieldDoc struct {
 	Fields   []*FieldDoc
 	Rules    []Rule
 	Override map[string]any // replaces the field's JSON Schema
+	// Short is set where each entry of a map of objects may be an expression alone: it names the field that
+	// the expression then is.
+	Short string
 
 	def, min, max any
 }
@@ -64,6 +67,8 @@ func Describe(bind func(*Fields)) *Doc {
 	bind(f)
 	return f.doc
 }
+
+func (d *FieldDoc) optional() { d.Default, d.def = "", nil }
 
 // take describes the fields of an object.
 func (d *FieldDoc) take(bind func(*Fields)) {

@@ -13,7 +13,11 @@ func (f *Fields) Expr(p *Expr, name, doc string) *Value {
 	*p = Expr{}
 	v := &Value{field: f.declare(&FieldDoc{Name: name, Type: TypeExpr, Doc: doc}), empty: func() bool { return !p.Given() }}
 	if e := v.field.entry; e != nil {
-		*p, _ = v.field.expr(v.field.doc.Name, e.key, e.value)
+		context := join(f.context, name)
+		if e.short {
+			context = f.context
+		}
+		*p, _ = v.field.expr(context, e.key, e.value)
 	}
 	return v
 }
@@ -22,28 +26,21 @@ func (f *Fields) Expr(p *Expr, name, doc string) *Value {
 func (f *Fields) Exprs(p *[]NamedExpr, name, doc string) *Value {
 	*p = nil
 	v := &Value{field: f.declare(&FieldDoc{Name: name, Type: TypeExpr, Kind: KindMap, Doc: doc}), empty: func() bool { return len(*p) == 0 }}
-	e := v.field.entry
-	if e == nil {
-		return v
-	}
-	i := 0
-	v.field.pairs("a mapping of names to expressions", func(key Text, n *yaml.Node) {
-		k := e.value.Content[i]
-		i += 2
-		if x, ok := v.field.expr(name+": "+key.Value, k, n); ok {
+	v.field.pairs("a mapping of names to expressions", func(key Text, e *entry) {
+		if x, ok := v.field.expr(join(f.context, name+": "+key.Value), e.key, e.value); ok {
 			*p = append(*p, NamedExpr{Name: key, Expr: x})
 		}
 	})
 	return v
 }
 
-// expr takes one value as an expression; context is the way to it from the object.
+// expr takes one value as an expression; context is the way to it.
 func (fd *field) expr(context string, key, n *yaml.Node) (Expr, bool) {
 	s := fd.fields.scope
 	span := fd.fields.valueSpan(&entry{key: key, value: n})
 	fail := func(message, advice string) (Expr, bool) {
 		fd.bad = true
-		fd.fields.fail(span, join(fd.fields.context, context), message, advice)
+		fd.fields.fail(span, context, message, advice)
 		return Expr{}, false
 	}
 	switch {

@@ -45,7 +45,8 @@ func (fd *field) required() {
 	if fd.doc.Name == "" {
 		fd.fields.fail(fd.fields.span, fd.fields.context, "expected a value, got nothing", firstSentence(fd.doc.Doc))
 	} else {
-		fd.failName(fd.fields.span, "is missing", fmt.Sprintf("add %q: %s", fd.doc.Name+":", firstSentence(fd.doc.Doc)))
+		fd.bad = true
+		fd.fields.lack(missing{[]string{fd.doc.Name}, fd.doc.Name + " is missing", fmt.Sprintf("add %q: %s", fd.doc.Name+":", firstSentence(fd.doc.Doc))})
 	}
 }
 

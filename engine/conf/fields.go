@@ -24,6 +24,7 @@ type Fields struct {
 	doc     *Doc
 
 	names    []string
+	missing  []missing
 	checks   []func() (message, advice string)
 	badKind  bool // node is not a mapping, and nothing took it as a whole
 	failed   bool
@@ -38,10 +39,17 @@ const (
 	describing
 )
 
+// missing is a required key, or one of several, that the file does not give.
+type missing struct {
+	keys            []string
+	message, advice string
+}
+
 type entry struct {
 	name       string
 	key, value *yaml.Node
 	known      bool
+	short      bool // it stands for the whole object
 }
 
 // NewFields starts to decode node, which should be a mapping or empty; nil means that the file does not have it, and
@@ -92,10 +100,18 @@ func (f *Fields) Finish() bool {
 		f.fail(f.span, f.context, "expected a mapping of keys to values, got "+kindOf(f.node), `write "key: value" lines, indented below`)
 		return false
 	}
+	meant := map[string]bool{}
 	for _, e := range f.entries {
 		if !e.known && !slices.Contains(f.names, e.name) {
 			message, advice := unknown("key", e.name, f.names)
 			f.fail(f.scope.Span(e.key), f.context, message, advice)
+			meant[diag.Suggest(e.name, f.names)] = true
+		}
+	}
+	for _, m := range f.missing {
+		// A key that is there but misspelt is reported once.
+		if !slices.ContainsFunc(m.keys, func(key string) bool { return meant[key] }) {
+			f.fail(f.span, f.context, m.message, m.advice)
 		}
 	}
 	for _, check := range f.checks {
@@ -151,7 +167,15 @@ func (f *Fields) rule(r Rule) {
 		}
 		f.fail(f.scope.Span(given[1].key), f.context, list(names, "and")+" cannot be given together", "keep one of them")
 	case len(given) == 0 && r.Needed:
-		f.fail(f.span, f.context, "one of "+list(r.Keys, "or")+" is needed", "give exactly one of them")
+		f.lack(missing{r.Keys, "one of " + list(r.Keys, "or") + " is needed", "give exactly one of them"})
+	}
+}
+
+// lack notes what the file does not give; Finish reports it.
+func (f *Fields) lack(m missing) {
+	if f.mode == decoding {
+		f.missing = append(f.missing, m)
+		f.mark()
 	}
 }
 

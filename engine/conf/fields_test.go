@@ -143,7 +143,6 @@ func TestProblemsAreReportedWhereTheyAre(t *testing.T) {
 		{"check of an object", "emit: {every: 13s}", []string{`1:7: batch: emit: 13s brings bad luck; use 12s`}},
 		{"check is skipped behind an error", "emit: {every: 13s, x: 1}", []string{`1:20: batch: emit: unknown key "x"; known: every`}},
 		{"objects", "branches:\n  - name: a\n  - nme: b\n    when: ok\n  - 3", []string{
-			`3:5: batch: branches: name is missing; add "name:": The name`,
 			`3:5: batch: branches: unknown key "nme"; did you mean "name"?`,
 			`5:5: batch: branches: expected a mapping of keys to values, got "3"; write "key: value" lines, indented below`,
 		}},

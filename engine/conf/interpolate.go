@@ -16,11 +16,13 @@ type Expanded struct {
 	Refs bool
 	// Env says that part of the value came from the environment, so that it may be a secret.
 	Env bool
+	// unset says that a param in it has no value.
+	unset bool
 }
 
 // Expand replaces the references of a value: ${NAME}, ${NAME:-default}, ${params.x}; $${ is a literal ${.
 // As in a shell, the default also stands in for a variable that is set but empty. Problems are reported at span with the
-// context in front, and ok is then false.
+// context in front, and ok is then false. It is false, too, where a param has no value.
 func (s *Scope) Expand(value string, span diag.Span, context string) (out Expanded, ok bool) {
 	if !strings.Contains(value, "${") {
 		return Expanded{Value: value}, true
@@ -54,7 +56,7 @@ func (s *Scope) Expand(value string, span diag.Span, context string) (out Expand
 		b.WriteString(s.resolve(ref, span, &out, fail))
 	}
 	out.Value = b.String()
-	return out, ok
+	return out, ok && !out.unset
 }
 
 func (s *Scope) resolve(ref string, span diag.Span, out *Expanded, fail func(message, advice string)) string {
@@ -63,6 +65,9 @@ func (s *Scope) resolve(ref string, span diag.Span, out *Expanded, fail func(mes
 		if hasFallback {
 			fail(fmt.Sprintf("${%s} has a default", ref), fmt.Sprintf("write ${%s} and give the default under params:", name))
 			return ""
+		}
+		if v, declared := s.Params[param]; declared && v == nil {
+			out.unset = true
 		}
 		return s.param(param, span, fail)
 	}

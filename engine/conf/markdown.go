@@ -43,6 +43,9 @@ func (d *FieldDoc) typeCell() string {
 	case KindList:
 		return "list of " + plural(d.Type)
 	case KindMap:
+		if d.Short != "" {
+			return "map of expressions or objects"
+		}
 		return "map of " + plural(d.Type)
 	}
 	if d.Type == TypeEnum {
@@ -62,8 +65,10 @@ func (d *FieldDoc) defaultCell() string {
 	switch {
 	case d.Required:
 		return "required"
-	case d.Default == "" || d.Secret:
+	case d.Secret && d.def != nil && d.def != "":
 		return ""
+	case d.Default == "":
+		return "–"
 	}
 	return "`" + cellText(d.Default) + "`"
 }

@@ -44,6 +44,12 @@ func (n *Number[T]) Required() *Number[T] {
 	return n
 }
 
+// Optional says that the field has no default: what the variable holds without it stands for "not given".
+func (n *Number[T]) Optional() *Number[T] {
+	n.field.doc.optional()
+	return n
+}
+
 // Given says whether the file has the field.
 func (n *Number[T]) Given() bool { return n.field.given() }
 

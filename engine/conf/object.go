@@ -88,17 +88,31 @@ func Objects[T any](f *Fields, name, doc string, items *[]T, bind func(*T, *Fiel
 // ObjectMap declares a mapping from names of the user's choice to objects; bind is called for each, in the order of the file.
 // To describe the field, bind is called once with an empty key.
 func ObjectMap(f *Fields, name, doc string, bind func(key Text, f *Fields)) *Object {
-	d := &FieldDoc{Name: name, Type: TypeObject, Kind: KindMap, Doc: doc}
+	return objectMap(f, &FieldDoc{Name: name, Type: TypeObject, Kind: KindMap, Doc: doc}, "a mapping of names to objects", bind)
+}
+
+// ExprMap is ObjectMap for objects that may be written as an expression alone, which is then their field short:
+// with the short "value", `n: "count()"` is `n: {value: "count()"}`. bind must declare that field with Expr.
+func ExprMap(f *Fields, name, short, doc string, bind func(key Text, f *Fields)) *Object {
+	d := &FieldDoc{Name: name, Type: TypeObject, Kind: KindMap, Doc: doc, Short: short}
+	return objectMap(f, d, "a mapping of names to expressions", bind)
+}
+
+func objectMap(f *Fields, d *FieldDoc, want string, bind func(key Text, f *Fields)) *Object {
 	o := &Object{field: f.declare(d)}
 	if f.mode == describing {
 		d.take(func(f *Fields) { bind(Text{}, f) })
 		return o
 	}
-	o.field.pairs("a mapping of names to objects", func(key Text, n *yaml.Node) {
+	o.field.pairs(want, func(key Text, e *entry) {
 		o.count++
-		c := f.child(fmt.Sprintf("%s: %s", name, key.Value), n, decoding)
-		if isNull(n) {
+		c := f.child(fmt.Sprintf("%s: %s", d.Name, key.Value), e.value, decoding)
+		if isNull(e.value) {
 			c.span = key.Span
+		}
+		if d.Short != "" && e.value.Kind != yaml.MappingNode {
+			c.badKind = false
+			c.entries = []*entry{{name: d.Short, key: e.key, value: e.value, short: true}}
 		}
 		bind(key, c)
 		c.Finish()

@@ -102,7 +102,11 @@ func (d *FieldDoc) shape() map[string]any {
 		}
 		return map[string]any{"anyOf": []any{item, list}}
 	case KindMap:
-		m := map[string]any{"type": "object", "additionalProperties": d.item()}
+		item := d.item()
+		if d.Short != "" {
+			item = map[string]any{"anyOf": []any{expression(), item}}
+		}
+		m := map[string]any{"type": "object", "additionalProperties": item}
 		if d.NotEmpty {
 			m["minProperties"] = 1
 		}
@@ -130,7 +134,7 @@ func (d *FieldDoc) item() map[string]any {
 			map[string]any{"type": "string", "pattern": `^[0-9]+(\.[0-9]+)? *([kKmMgGtT][iI]?)?[bB]?$|` + referencePattern},
 		}}
 	case TypeExpr:
-		return map[string]any{"type": []any{"string", "number", "boolean"}}
+		return expression()
 	case TypePath:
 		return map[string]any{"type": []any{"string", "number"}, "minLength": 1}
 	case TypeObject:
@@ -146,6 +150,10 @@ func (d *FieldDoc) item() map[string]any {
 		return s
 	}
 	return map[string]any{}
+}
+
+func expression() map[string]any {
+	return map[string]any{"type": []any{"string", "number", "boolean"}}
 }
 
 func (d *FieldDoc) bounded(s map[string]any) map[string]any {

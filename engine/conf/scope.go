@@ -19,6 +19,7 @@ type Scope struct {
 	// Env looks up ${NAME}; nil means that no variable is set.
 	Env func(name string) (string, bool)
 	// Params holds the resolved values of params: string, int64, float64 or bool.
+	// nil stands for a param without a value, which is reported where it is declared.
 	Params map[string]any
 	// Diags receives every problem; it must not be nil.
 	Diags *diag.List

@@ -31,6 +31,12 @@ func (v *Value) NotEmpty() *Value {
 	return v
 }
 
+// Optional says that the field has no default: what the variable holds without it stands for "not given".
+func (v *Value) Optional() *Value {
+	v.field.doc.optional()
+	return v
+}
+
 // Schema replaces the JSON Schema of the field.
 func (v *Value) Schema(fragment map[string]any) *Value {
 	v.field.doc.Override = fragment
@@ -193,8 +199,8 @@ func (fd *field) items(want string) ([]Text, bool) {
 func (f *Fields) StringMap(p *[]Pair, name, doc string) *Value {
 	*p = nil
 	v := &Value{field: f.declare(&FieldDoc{Name: name, Type: TypeString, Kind: KindMap, Doc: doc}), empty: func() bool { return len(*p) == 0 }}
-	v.field.pairs("a mapping of names to texts", func(key Text, n *yaml.Node) {
-		if s, ok := v.field.scalarOf(n, f.scope.Span(n), text); ok {
+	v.field.pairs("a mapping of names to texts", func(key Text, e *entry) {
+		if s, ok := v.field.scalarOf(e.value, f.scope.Span(e.value), text); ok {
 			*p = append(*p, Pair{Key: key, Value: f.scope.text(s.node, s.value)})
 		}
 	})
@@ -202,7 +208,7 @@ func (f *Fields) StringMap(p *[]Pair, name, doc string) *Value {
 }
 
 // pairs calls each for every entry of the field's mapping, in the order of the file.
-func (fd *field) pairs(want string, each func(key Text, value *yaml.Node)) {
+func (fd *field) pairs(want string, each func(key Text, e *entry)) {
 	if fd.entry == nil {
 		return
 	}
@@ -213,6 +219,6 @@ func (fd *field) pairs(want string, each func(key Text, value *yaml.Node)) {
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
-		each(fd.fields.scope.text(k, k.Value), resolve(n.Content[i+1]))
+		each(fd.fields.scope.text(k, k.Value), &entry{name: k.Value, key: k, value: resolve(n.Content[i+1])})
 	}
 }

@@ -26,6 +26,9 @@ func (p *patcher) builtin(n *ast.BuiltinNode) ast.Node {
 			return p.call(func(args ...any) (any, error) { return at.object(name, args[0]) }, n.Arguments...)
 		}
 		return n
+	case "toJSON":
+		p.children(n)
+		return p.call(compactJSON, n.Arguments...)
 	case "sum":
 		return p.sum(n, at)
 	case "all", "none", "any", "one", "filter", "find", "findIndex", "findLast", "findLastIndex", "count":
@@ -169,6 +172,15 @@ func (p *patcher) sum(n *ast.BuiltinNode, at *site) ast.Node {
 		}
 		return toMachine(total), nil
 	}, list)
+}
+
+// compactJSON is toJSON, in the form that records are written in.
+func compactJSON(args ...any) (any, error) {
+	v, err := fromMachine(args[0])
+	if err != nil {
+		return nil, err
+	}
+	return string(record.AppendValue(nil, v)), nil
 }
 
 // object is keys, values and toPairs, in the order of the keys.

@@ -154,6 +154,11 @@ func (src *source) read(s *Scope) record.Value {
 	case s.Record == nil:
 	case src.kind == fieldSource:
 		return s.Record.Field(src.slot)
+	case src.of != nil:
+		// What a stage made has no delivery, hence no source.
+		if o := s.Record.Origin; o.Seq > 0 && o.Source < len(src.of) {
+			return record.StringValue(src.of[o.Source])
+		}
 	case src.kind == metaSource && s.Record.Meta != nil:
 		return s.Record.Meta.Lookup(src.path, s.Record.Origin.Seq)
 	}

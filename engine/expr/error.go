@@ -31,7 +31,7 @@ type site struct {
 	text     *text
 	span     span
 	name     string // as written: "*", "lower"
-	verb     string // "multiply", or "" for a function
+	verb     string // "multiplied", or "" for a function
 	needs    string // what its operands must be: "numbers"
 	fits     func(Type) bool
 	pair     bool // the operands must fit each other
@@ -46,18 +46,21 @@ func (c *site) problem(message, advice string) *Error {
 
 // missing says that an operand is nil.
 func (c *site) missing(i int, null bool) *Error {
-	state, cannot := "missing (nil)", "call "+c.name
+	state := "missing (nil)"
 	if null {
 		state = "null (nil)"
 	}
-	if c.verb != "" {
-		cannot = c.verb
+	cannot := func(what string) string {
+		if c.verb == "" {
+			return c.name + " cannot take " + what
+		}
+		return what + " cannot be " + c.verb
 	}
 	name := c.operand(i)
 	if name == "nil" {
-		return c.problem("cannot "+cannot+" nil", "")
+		return c.problem(cannot("nil"), "")
 	}
-	return c.problem(name+" is "+state+", cannot "+cannot,
+	return c.problem(name+" is "+state+", so "+cannot("it"),
 		`give a default, as in (`+name+` ?? `+c.fallback()+`), or filter on "`+name+` != nil" first`)
 }
 

@@ -45,7 +45,7 @@ func TestCompileErrors(t *testing.T) {
 		{`line_id == 5`, 0, 12, `"line_id == 5": == needs two values of one type, but line_id is text and 5 is a number; string(…) makes text of a number, float(…) a number of text`},
 		{`on == "true"`, 0, 12, `"on == "true"": == needs two values of one type, but on is true or false and "true" is text`},
 		{`reading + line_id`, 0, 17, `"reading + line_id": + needs two numbers or two texts, but reading is a number and line_id is text; string(…) makes text of a number, float(…) a number of text`},
-		{`reading > nil`, 0, 13, `"reading > nil": cannot compare nil`},
+		{`reading > nil`, 0, 13, `"reading > nil": nil cannot be compared`},
 		{`f % 2`, 0, 5, `"f % 2": % needs integers, but f is a number with decimals`},
 		{`line_id in [1, 2]`, 0, 17, `"line_id in [1, 2]": this is never true: line_id is text, and nothing in the list is`},
 		{`"a" in line_id`, 0, 14, `""a" in line_id": in needs a list or an object on its right, but line_id is text; contains looks into text, as in name contains "a"`},

@@ -15,41 +15,41 @@ func isList(t Type) bool         { return t == List }
 func isAnything(Type) bool       { return true }
 
 // describe says what an operator or function takes, in the words of messages:
-// "cannot <verb>" and "needs <needs>".
+// "cannot be <verb>" and "needs <needs>".
 func describe(name string, operands int) (verb, needs string, fits func(Type) bool, pair bool) {
 	switch name {
 	case "+":
 		if operands == 1 {
-			return "use as a number", "a number", isNumber, false
+			return "used as a number", "a number", isNumber, false
 		}
-		return "add", "two numbers or two texts", isNumberOrText, true
+		return "added", "two numbers or two texts", isNumberOrText, true
 	case "-":
 		if operands == 1 {
-			return "negate", "a number", isNumber, false
+			return "negated", "a number", isNumber, false
 		}
-		return "subtract", "numbers", isNumber, false
+		return "calculated with", "numbers", isNumber, false
 	case "*":
-		return "multiply", "numbers", isNumber, false
+		return "multiplied", "numbers", isNumber, false
 	case "/":
-		return "divide", "numbers", isNumber, false
+		return "calculated with", "numbers", isNumber, false
 	case "%":
-		return "take the remainder", "integers", isInteger, false
+		return "calculated with", "integers", isInteger, false
 	case "**", "^":
-		return "raise to a power", "numbers", isNumber, false
+		return "calculated with", "numbers", isNumber, false
 	case "..":
-		return "count from there", "integers", isInteger, false
+		return "counted from", "integers", isInteger, false
 	case "<", "<=", ">", ">=":
-		return "compare", "two numbers or two texts", isNumberOrText, true
+		return "compared", "two numbers or two texts", isNumberOrText, true
 	case "==", "!=":
-		return "compare", "two values of one type", isAnything, true
+		return "compared", "two values of one type", isAnything, true
 	case "!", "not", "&&", "and", "||", "or":
-		return "use as a condition", "true or false", isBool, false
+		return "used as a condition", "true or false", isBool, false
 	case "?":
-		return "use as a condition", "true or false in front of it", isBool, false
+		return "used as a condition", "true or false in front of it", isBool, false
 	case "contains", "startsWith", "endsWith", "matches":
-		return "search in it", "texts", isText, false
+		return "searched", "texts", isText, false
 	case "in":
-		return "look into it", "a list or an object on its right", isAnything, false
+		return "looked into", "a list or an object on its right", isAnything, false
 	case "lower", "upper", "trim":
 		return "", "text", isText, false
 	case "len":
@@ -63,7 +63,7 @@ func describe(name string, operands int) (verb, needs string, fits func(Type) bo
 	case "string":
 		return "", "a value", isAnything, false
 	case "[:]":
-		return "take a part of it", "text or a list", hasLength, false
+		return "cut", "text or a list", hasLength, false
 	}
 	return "", "a list", isList, false
 }

@@ -19,6 +19,11 @@ type Env struct {
 	Schema *Schema
 	// Params are the constants behind params.
 	Params map[string]record.Value
+	// Meta lists the names behind meta that records have here; nil: nothing is
+	// known of them. One that ends in .* is open: anything may follow it.
+	Meta []string
+	// Sources are the names of the flow's sources, for meta.source.
+	Sources []string
 }
 
 // Scope is what an expression is evaluated over. Its owner reuses it from
@@ -41,6 +46,7 @@ type Program struct {
 	typ    Type
 	paths  []record.Path
 	params []string
+	hints  []*Error
 }
 
 // Compile checks an expression and compiles it. Everything that can be known
@@ -82,6 +88,8 @@ func compile(source string, env Env) (*Program, *Error) {
 			p.paths = append(p.paths, s.path)
 		}
 	}
+	p.hintMeta(r.order, env.Meta)
+	p.hintDefaults(tree, r)
 	if bad := p.build(env.Layout, r, k, tree); bad != nil {
 		return nil, bad
 	}

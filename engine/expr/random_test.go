@@ -154,9 +154,9 @@ func alike(a, b record.Value) bool {
 // package comment lists.
 func TestTheLanguageIsExprLangs(t *testing.T) {
 	documented := []string{
-		"division by zero", "too large", "is not a number", "cannot call string", "cannot call min", "cannot call max", "cannot call sum",
-		"integers, not numbers with decimals", "is not an integer", "min needs", "max needs", "sum needs", "cannot count from there", "cannot search", "cannot look",
-		"use as a condition", "needs true or false", "use as a number",
+		"division by zero", "too large", "is not a number", "string cannot take", "min cannot take", "max cannot take", "sum cannot take",
+		"integers, not numbers with decimals", "is not an integer", "min needs", "max needs", "sum needs", "cannot be counted from", "cannot be searched", "cannot be looked into",
+		"used as a condition", "needs true or false", "used as a number",
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		source := writer{t: rt, pure: true}.any(rapid.IntRange(1, 3).Draw(rt, "depth"))

@@ -16,6 +16,8 @@ type source struct {
 	path record.Path
 	typ  Type
 	slot record.Slot
+	at   span     // where it is named first
+	of   []string // of meta.source: the names of the sources
 }
 
 type sourceKind uint8
@@ -142,7 +144,11 @@ func (r *resolver) name(n ast.Node, root string, steps record.Path) ast.Node {
 			r.fail(s, "meta needs a name", `as in meta.queue; a field that is called meta is $env["meta"]`)
 			return n
 		}
-		return r.source(source{kind: metaSource, name: "meta." + steps.String(), path: steps})
+		meta := source{kind: metaSource, name: "meta." + steps.String(), path: steps, at: s}
+		if len(steps) == 1 && steps[0].Key == "source" {
+			meta.of = r.env.Sources
+		}
+		return r.source(meta)
 	case "params":
 		if !key() {
 			r.fail(s, "params needs a name", `as in params.limit; a field that is called params is $env["params"]`)

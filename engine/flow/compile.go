@@ -75,6 +75,9 @@ type compiler struct {
 	params   map[string]record.Value
 	plan     *plan.Plan
 
+	// sources are the names of the sources, in their order.
+	sources []string
+
 	stageNames, sinkNames, sourceNames *names
 	// stateful lists the built stages that keep state, for the rule that
 	// several of one kind need names.
@@ -133,6 +136,7 @@ type tree struct {
 	sinks   []*sinkNode
 	dead    *sinkNode
 	late    *sinkNode
+	feeds   []*feedNode
 	// hasSource and hasSink say that the keys are there, be they wrong.
 	hasSource, hasSink bool
 }
@@ -154,6 +158,9 @@ func (c *compiler) decode(d *document) *tree {
 	}
 	if d.late != nil {
 		t.late = c.decodeSink(d.late, "late")
+	}
+	if d.configQueue != nil {
+		t.feeds = append(t.feeds, c.decodeFeed(d.configQueue, "config_queue"))
 	}
 	return t
 }
@@ -182,6 +189,7 @@ func (c *compiler) build(t *tree, root diag.Span) {
 		c.fail(root, "the flow has no sink", "add sink: {stdout: {}}")
 	}
 	c.plan.Sinks = c.buildSinks(t.sinks, at)
+	c.buildFeeds(t.feeds)
 }
 
 // flowName is the flow's name: what the file says, or the file's own.
@@ -243,7 +251,8 @@ func quoted(s string) string { return fmt.Sprintf("%q", s) }
 func (c *compiler) builder(name string, span diag.Span, at place) *stage.Builder {
 	return &stage.Builder{
 		Flow: c.plan.Name, Name: name, Span: span, Diags: &diag.List{}, Dir: filepath.Dir(c.file),
-		Layout: c.layout, Schema: at.schema, Params: c.params, Key: at.key,
+		Layout: c.layout, Schema: at.schema, Params: c.params, Key: at.key, Opaque: at.opaque != "",
+		Meta: at.meta, Sources: c.sources,
 	}
 }
 

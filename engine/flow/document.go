@@ -16,6 +16,7 @@ type document struct {
 	stages            *yaml.Node
 	sink, sinks       *yaml.Node
 	dead, late        *yaml.Node
+	configQueue       *yaml.Node
 	durability        string
 	checkpoint        time.Duration
 }
@@ -34,6 +35,9 @@ func (d *document) bind(f *conf.Fields) {
 	f.Enum(&d.durability, "durability", "disk", []string{"disk", "memory"}, "Where the flow's state is kept: disk outlives a crash; memory does not, and what was in it is then lost.")
 	f.Object("checkpoint", "How often the flow makes its progress durable.", func(f *conf.Fields) {
 		f.Duration(&d.checkpoint, "interval", time.Second, "The longest time between two checkpoints of a flow with state. Shorter means less to repeat after a crash, longer means less to write.").Min(10 * time.Millisecond)
+	})
+	f.Object("control", "Where changes of the flow come from while it runs, beside its file and the API.", func(f *conf.Fields) {
+		part(f, &d.configQueue, "config_queue", "A queue of messages that change the flow: exactly one kind of feed. A message is a JSON object of params, or a whole flow file; it is acknowledged once the change has been applied.", "feed", func(*conf.Fields) {})
 	})
 	if f.Describing() {
 		f.OneOf("source", "sources")

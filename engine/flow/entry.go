@@ -59,6 +59,13 @@ func sinkSlot() slot {
 	}
 }
 
+func feedSlot() slot {
+	return slot{
+		what: "feed", roles: []stage.Role{stage.RoleFeed},
+		common: conf.Describe(func(*conf.Fields) {}), example: `rabbitmq: {queue: flow_config}`,
+	}
+}
+
 // keys lists the keys that an entry may have beside its kind.
 func (s slot) keys() []string {
 	var names []string
@@ -114,6 +121,8 @@ func (s slot) split() string {
 	switch s.what {
 	case "source", "sink":
 		return fmt.Sprintf("keep one, or list them under %ss:, each behind a \"- \"", s.what)
+	case "feed":
+		return "keep one"
 	}
 	return `give each an entry of its own, behind a "- "`
 }
@@ -177,7 +186,7 @@ func (c *compiler) ignore(e *entry, key *yaml.Node) {
 // belongs says what a kind is that stands in the wrong place, "" when it is no kind.
 func (c *compiler) belongs(name string) string {
 	var roles []string
-	for _, role := range []stage.Role{stage.RoleSource, stage.RoleStage, stage.RoleStep, stage.RoleSink} {
+	for _, role := range []stage.Role{stage.RoleSource, stage.RoleStage, stage.RoleStep, stage.RoleSink, stage.RoleFeed} {
 		if _, ok := c.registry.Find(role, name); ok {
 			roles = append(roles, "a "+role.String())
 		}
@@ -203,6 +212,7 @@ func (s slot) elsewhere(name string, r *stage.Registry) string {
 	add(sourceSlot(), "source:")
 	add(stageSlot(), "stages:")
 	add(sinkSlot(), "sink:")
+	add(feedSlot(), "control: {config_queue: …}")
 	return "write it under " + strings.Join(places, " or ")
 }
 

@@ -28,7 +28,7 @@ func (c *pathConfig) bind(f *conf.Fields) {
 func fileSource() stage.Kind {
 	return stage.DefineSource("file", "Reads a file.", (*pathConfig).bind, func(c *pathConfig, _ *stage.Builder) stage.SourceSpec {
 		return stage.SourceSpec{Raw: true, Text: c.path}
-	})
+	}).WithMeta(stage.MetaKey{Name: "file"}, stage.MetaKey{Name: "line"})
 }
 
 type nothing struct{}
@@ -49,7 +49,7 @@ func madeSource() stage.Kind {
 	return stage.DefineSource("made", "Makes records.", (*nothing).bind, func(_ *nothing, b *stage.Builder) stage.SourceSpec {
 		b.Make([]stage.MadeField{{Name: "id", Type: expr.Int}, {Name: "at", Type: expr.String}})
 		return stage.SourceSpec{Schema: b.Schema, Text: "made"}
-	})
+	}).WithMeta(stage.MetaKey{Name: "index"})
 }
 
 type filterConfig struct{ when conf.Expr }
@@ -118,7 +118,7 @@ func windowStage() stage.Kind {
 		}
 		b.Make(append(made, stage.MadeField{Name: "mean", Type: expr.Float}))
 		return stage.OperatorSpec{Stateful: true, Makes: true, Ordered: true, Timer: c.tumbling / 10, Signature: key.Text(), Text: "by " + key.Text()}
-	})
+	}).WithMeta(stage.MetaKey{Name: "message_id"})
 }
 
 type batchConfig struct {

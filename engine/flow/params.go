@@ -35,8 +35,8 @@ type paramConfig struct {
 func (p *paramConfig) bind(f *conf.Fields) {
 	scalar := map[string]any{"type": []any{"string", "number", "boolean"}}
 	f.Node(&p.def, "default", "The value when none is set. Without it, a value must be set to run the flow.").Schema(scalar)
-	p.hasMin = f.Float(&p.min, "min", 0, "The lowest value that may be set.").Given()
-	p.hasMax = f.Float(&p.max, "max", 0, "The highest value that may be set.").Given()
+	p.hasMin = f.Float(&p.min, "min", 0, "The lowest value that may be set.").Optional().Optional().Given()
+	p.hasMax = f.Float(&p.max, "max", 0, "The highest value that may be set.").Optional().Optional().Given()
 	f.Node(&p.enum, "enum", "The values that may be set.").Schema(map[string]any{"type": "array", "minItems": 1, "items": scalar})
 	f.String(&p.description, "description", "", "What the param is for.")
 }
@@ -94,14 +94,14 @@ func (c *compiler) readParams(root *yaml.Node) {
 		if p.value == nil && p.from == "" {
 			c.fail(p.span, fmt.Sprintf("param %q has no value", p.name), fmt.Sprintf("give it a default, or set it with --set %s=…", p.name))
 		}
-		if p.value == nil {
-			p.value = ""
-		}
 	}
 	c.unknownOverrides(params, root)
 	for _, p := range params {
 		c.scope.Params[p.name] = p.value
 		v := paramValue(p.value)
+		if p.value == nil {
+			v = record.StringValue("") // which an expression takes without a further problem
+		}
 		c.params[p.name] = v
 		c.plan.Params = append(c.plan.Params, plan.Param{Name: p.name, Value: v, From: p.from})
 	}

@@ -17,7 +17,7 @@ type partitionConfig struct {
 
 func (p *partitionConfig) bind(f *conf.Fields) {
 	f.Paths(&p.by, "by", "The field, the fields or the expression that the key is made of.").Required().NotEmpty()
-	f.Int(&p.lanes, "lanes", 0, "The number of parallel lanes. Default: the number of CPUs.").Min(1).Max(maxLanes)
+	f.Int(&p.lanes, "lanes", 0, "The number of parallel lanes. Default: the number of CPUs.").Min(1).Max(maxLanes).Optional()
 }
 
 // partitioned is the place behind a partition.

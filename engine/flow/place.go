@@ -2,6 +2,7 @@ package flow
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/telluride-stream/telluride/engine/expr"
@@ -19,6 +20,8 @@ type place struct {
 	// lanes is the number of lanes that the last partition by a key made; 0:
 	// there was none.
 	lanes int
+	// meta lists what the records have behind meta; nil: it is not known.
+	meta []string
 	// made says that a stage before makes the records here: nothing of them
 	// is in payloads.
 	made bool
@@ -31,7 +34,7 @@ type place struct {
 // unknown is the place with nothing known of the fields, for going on behind a
 // problem without reporting what follows from it.
 func (p place) unknown() place {
-	p.schema, p.opaque, p.ended = nil, "", ""
+	p.schema, p.meta, p.opaque, p.ended = nil, nil, "", ""
 	return p
 }
 
@@ -45,6 +48,7 @@ func joined(places []place) place {
 	all := places[0]
 	for _, p := range places[1:] {
 		all.schema = joinSchemas(all.schema, p.schema)
+		all.meta = joinMeta(all.meta, p.meta)
 		all.made = all.made && p.made
 		if all.opaque == "" {
 			all.opaque = p.opaque
@@ -75,6 +79,26 @@ func joinSchemas(a, b *expr.Schema) *expr.Schema {
 		}
 	}
 	return all
+}
+
+// joinMeta is what some of the records have behind meta.
+func joinMeta(a, b []string) []string {
+	if a == nil || b == nil {
+		return nil
+	}
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// metaNames are the names behind meta of what a kind makes; nil when it does
+// not say.
+func metaNames(k stage.Kind) []string {
+	var names []string
+	for _, key := range k.Meta {
+		names = append(names, key.Name)
+	}
+	return names
 }
 
 func isOpen(s *expr.Schema) bool { return s == nil || s.Open }

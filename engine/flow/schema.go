@@ -24,6 +24,7 @@ func Schema(r *stage.Registry) map[string]any {
 		"stage":  entrySchema(r, stageSlot(), new(stageConfig).bind),
 		"step":   entrySchema(r, stepSlot(), new(stageConfig).bind),
 		"sink":   entrySchema(r, sinkSlot(), new(sinkConfig).bind),
+		"feed":   entrySchema(r, feedSlot(), func(*conf.Fields) {}),
 		"branch": conf.Describe(new(branchConfig).bind).Schema(),
 	}
 	return s

@@ -20,7 +20,7 @@ type sinkConfig struct {
 
 func (s *sinkConfig) bind(f *conf.Fields) {
 	f.Text(&s.name, "name", "", "The sink's name in metrics and messages. Default: its kind.")
-	f.Duration(&s.deadline, "deadline", 0, "How long a write that fails is tried again before the flow stops with everything unacknowledged. 0s: for ever, and the flow shows as unready meanwhile.")
+	f.Duration(&s.deadline, "deadline", 0, "How long a write that fails is tried again before the flow stops with everything unacknowledged. 0s: for ever, and the flow shows as unready meanwhile.").Optional()
 }
 
 // sinkNode is a decoded sink.

@@ -46,8 +46,8 @@ func (s *sourceConfig) bind(f *conf.Fields) {
 		f.Text(&t.layout, "layout", "auto", "How the time is written: rfc3339, unix (seconds), unix_ms, unix_us, unix_ns, or a layout of Go's package time such as 2006-01-02 15:04:05 (UTC unless it has a zone). auto reads RFC 3339, and numbers by their size.")
 		f.Duration(&t.outOfOrder, "out_of_order", 0, "How much older than the youngest record before it a record may be without being late.")
 		t.outOfOrderGiven = f.Given("out_of_order")
-		f.Duration(&t.idle, "idle", 0, "After this long without records, time goes on with the clock, so that open windows close. 0s: never.")
-		f.Duration(&t.maxAhead, "max_ahead", 0, "A record whose time is further than this ahead of the clock is a dead letter, so that one wrong clock cannot make all others late. 0s: no limit.")
+		f.Duration(&t.idle, "idle", 0, "After this long without records, time goes on with the clock, so that open windows close. 0s: never.").Optional()
+		f.Duration(&t.maxAhead, "max_ahead", 0, "A record whose time is further than this ahead of the clock is a dead letter, so that one wrong clock cannot make all others late. 0s: no limit.").Optional()
 	}).Present()
 }
 
@@ -83,6 +83,9 @@ func (c *compiler) decodeSources(items []*yaml.Node) []*sourceNode {
 func (c *compiler) buildSources(sources []*sourceNode) place {
 	var places []place
 	for _, s := range sources {
+		c.sources = append(c.sources, s.name)
+	}
+	for _, s := range sources {
 		at := place{}
 		slot, timed := c.timeSlot(s)
 		if s.sound {
@@ -91,6 +94,9 @@ func (c *compiler) buildSources(sources []*sourceNode) place {
 			if c.settle(b, place{made: !spec.Raw}) {
 				at.schema = spec.Schema
 				at.made = !spec.Raw
+				if at.meta = metaNames(s.decl); at.meta != nil {
+					at.meta = append(at.meta, "source") // which is the engine's
+				}
 			}
 			c.plan.Sources = append(c.plan.Sources, c.source(s, spec, slot, timed))
 		}
@@ -114,7 +120,7 @@ func (c *compiler) source(s *sourceNode, spec stage.SourceSpec, slot record.Slot
 		t := s.conf.time
 		p.Time = plan.Time{
 			Event: true, Slot: slot, Field: t.field.Value, Layout: t.layout.Value,
-			OutOfOrder: t.outOfOrder, Idle: t.idle, MaxAhead: t.maxAhead,
+			OutOfOrder: t.outOfOrder, Idle: t.idle, MaxAhead: t.maxAhead, MaxAheadText: conf.FormatDuration(t.maxAhead),
 		}
 	}
 	return p

@@ -161,6 +161,7 @@ func (c *compiler) buildOperator(n *node, at place) ([]plan.Node, place) {
 	built = append(built, op)
 	if spec.Makes {
 		next = c.behindMaker(next, b)
+		next.meta = metaNames(n.decl)
 	}
 	if spec.Opaque {
 		next.opaque, next.schema = n.name, &expr.Schema{}

@@ -37,6 +37,9 @@ type Plan struct {
 
 	Params []Param
 
+	// Control lists where changes come from while the flow runs.
+	Control []Feed
+
 	// Tick is how often time passes in the stream when no records do.
 	Tick time.Duration
 	// Checkpoint is the time between two epochs of a flow that is not Eager.
@@ -86,6 +89,16 @@ type Sink struct {
 	// Deadline is how long a failing write is retried; 0: for ever.
 	Deadline time.Duration
 	Span     diag.Span
+}
+
+// Feed brings changes of the flow while it runs.
+type Feed struct {
+	Name, Kind string
+	Spec       stage.FeedSpec
+	// Signature is equal for two feeds of one kind and configuration: a
+	// change between them leaves the feed alone.
+	Signature string
+	Span      diag.Span
 }
 
 // Node is one of *Operator, *Partition and *Route.

@@ -16,9 +16,10 @@ const (
 	RoleStage       // under stages:
 	RoleStep        // under process:, and under stages: as a short form
 	RoleSink
+	RoleFeed // under control: config_queue:
 )
 
-var roleNames = [...]string{"source", "stage", "step", "sink"}
+var roleNames = [...]string{"source", "stage", "step", "sink", "feed"}
 
 func (r Role) String() string { return roleNames[r] }
 
@@ -78,6 +79,11 @@ func DefineSink[C any](name, summary string, bind func(*C, *conf.Fields), build 
 	return define(RoleSink, name, summary, bind, build)
 }
 
+// DefineFeed declares a feed.
+func DefineFeed[C any](name, summary string, bind func(*C, *conf.Fields), build func(*C, *Builder) FeedSpec) Kind {
+	return define(RoleFeed, name, summary, bind, build)
+}
+
 func define[C, S any](role Role, name, summary string, bind func(*C, *conf.Fields), build func(*C, *Builder) S) Kind {
 	return Kind{
 		Name: name, Summary: summary, Role: role,
@@ -116,6 +122,9 @@ func (k Kind) Operator(config any, b *Builder) OperatorSpec { return k.build(con
 
 // Sink builds a sink likewise.
 func (k Kind) Sink(config any, b *Builder) SinkSpec { return k.build(config, b).(SinkSpec) }
+
+// Feed builds a feed likewise.
+func (k Kind) Feed(config any, b *Builder) FeedSpec { return k.build(config, b).(FeedSpec) }
 
 // Registry is the set of kinds that a program knows. It is immutable.
 type Registry struct {

@@ -148,6 +148,19 @@ func (g *Graph) Stop() {
 // ends meanwhile, Drain returns what Run does.
 func (g *Graph) Drain(ctx context.Context) error { return g.settle(ctx, g.coord.Drain) }
 
+// Quiesce has the sources take nothing more: see [Intake.Quiesce]. It is for a
+// Drain that nothing follows.
+func (g *Graph) Quiesce(ctx context.Context) error {
+	return g.settle(ctx, func(ctx context.Context) error {
+		for _, in := range g.config.Intakes {
+			if err := in.Quiesce(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // End is a Drain behind which the flow has ended: windows close with what
 // they hold, and Run returns nil.
 func (g *Graph) End(ctx context.Context) error { return g.settle(ctx, g.coord.End) }

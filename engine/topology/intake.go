@@ -20,7 +20,10 @@ type Intake struct {
 	inputs chan stage.Input
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	err    error // valid once inputs is closed
+	ended  chan struct{} // closed when reading has ended, as inputs is
+	// Valid once inputs is closed: why, and whether it was [Intake.Quiesce].
+	err     error
+	stopped bool
 
 	// What the last graph left: an input that it had read and not sent, and
 	// the last sequence number that it had sent.
@@ -51,17 +54,20 @@ func (i *Intake) Open(ctx context.Context, position []byte) error {
 	i.left, i.sent, i.err = stage.Input{}, 0, nil
 	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	i.cancel = cancel
-	i.inputs = make(chan stage.Input)
+	i.inputs, i.ended = make(chan stage.Input), make(chan struct{})
+	i.stopped = false
 	i.wg.Go(func() { i.read(reading) })
 	return nil
 }
 
 func (i *Intake) read(ctx context.Context) {
+	defer close(i.ended)
 	defer close(i.inputs)
 	for {
 		in, err := i.next(ctx)
 		if err != nil {
-			if !errors.Is(err, io.EOF) && ctx.Err() == nil {
+			i.stopped = errors.Is(err, stage.ErrStopped)
+			if !i.stopped && !errors.Is(err, io.EOF) && ctx.Err() == nil {
 				i.err = fmt.Errorf("source %s: %w", i.Name, err)
 			}
 			return
@@ -99,6 +105,25 @@ func guarded(f func() error) (err error) {
 // Settle settles deliveries of the source.
 func (i *Intake) Settle(ctx context.Context, s stage.Settlement) error {
 	return guarded(func() error { return i.source.Settle(ctx, s) })
+}
+
+// Quiesce has the source take nothing more, and returns when what it had taken
+// has been read by the graph: so a drain behind it leaves nothing to give
+// back. Sources that cannot stop go on.
+func (i *Intake) Quiesce(ctx context.Context) error {
+	s, ok := i.source.(stage.Stopper)
+	if !ok {
+		return nil
+	}
+	if err := guarded(func() error { return s.Stop(ctx) }); err != nil {
+		return fmt.Errorf("source %s: stop: %w", i.Name, err)
+	}
+	select {
+	case <-i.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Close ends reading and closes the source. What was read ahead is dropped:

@@ -38,6 +38,7 @@ type pump struct {
 	remember bool                    // what becomes of deliveries with an id
 	ids      []checkpoint.DeliveryID // since the last barrier
 	finished bool
+	quiet    bool   // the source was stopped; its input has not ended
 	resumed  uint64 // the last drain barrier that is called off or over
 }
 
@@ -84,7 +85,7 @@ func (p *pump) run() {
 	}
 	for {
 		var inputs <-chan stage.Input
-		if p.pending.Batch == nil && !p.finished {
+		if p.pending.Batch == nil && !p.finished && !p.quiet {
 			inputs = p.intake.inputs
 		}
 		select {
@@ -250,6 +251,10 @@ func (p *pump) goOn(epoch uint64) {
 
 // end notes the end of the source's input, or fails the graph with its error.
 func (p *pump) end() bool {
+	if p.intake.stopped {
+		p.quiet = true
+		return true
+	}
 	p.finished = true
 	if err := p.intake.err; err != nil {
 		p.coord.Fail(err)

@@ -1,0 +1,228 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/telluride-stream/telluride/engine/change"
+	"github.com/telluride-stream/telluride/engine/diag"
+)
+
+const (
+	// maxBody bounds a request: a flow file of 1 MiB grows by a third as base64.
+	maxBody = 2 << 20
+	// maxWait bounds how long a request waits for a receipt.
+	maxWait = 10 * time.Minute
+)
+
+type handler struct {
+	host    Host
+	log     *slog.Logger
+	changes *ledger
+}
+
+// Handler serves
+//
+//	GET  /v1/flows           the flows of the process: Process
+//	GET  /v1/flows/{name}    one of them: Flow
+//	POST /v1/plan            what a change.Change would do: Preview
+//	POST /v1/changes         makes a change.Change: change.Receipt
+//	GET  /v1/receipts/{id}   the receipt of a change of late
+//
+// A change is answered with its receipt, whatever its outcome is. ?wait=30s
+// bounds the wait, and with ?wait=0 there is none: then the answer is 202, and
+// the receipt comes later. What is refused is answered with an [Error].
+func Handler(host Host, log *slog.Logger) http.Handler {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	h := &handler{host: host, log: log, changes: newLedger()}
+	mux := http.NewServeMux()
+	mux.Handle("/v1/flows", only("GET", h.flows))
+	mux.Handle("/v1/flows/{name}", only("GET", h.flow))
+	mux.Handle("/v1/plan", only("POST", h.plan))
+	mux.Handle("/v1/changes", only("POST", h.change))
+	mux.Handle("/v1/receipts/{id}", only("GET", h.receipt))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, &Error{http.StatusNotFound, fmt.Sprintf("there is nothing at %s", r.URL.Path), "begin at /v1/flows"})
+	})
+	return mux
+}
+
+// only serves one method, GET with HEAD.
+func only(method string, serve http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != method && (method != http.MethodGet || r.Method != http.MethodHead) {
+			w.Header().Set("Allow", method)
+			refuse(w, &Error{http.StatusMethodNotAllowed, fmt.Sprintf("%s is not possible here", r.Method), "use " + method})
+			return
+		}
+		serve(w, r)
+	})
+}
+
+func (h *handler) flows(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, Process{PID: os.Getpid(), Flows: append([]Flow{}, h.host.Status()...)})
+}
+
+func (h *handler) flow(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	var names []string
+	for _, f := range h.host.Status() {
+		if f.Name == name {
+			answer(w, http.StatusOK, f)
+			return
+		}
+		names = append(names, f.Name)
+	}
+	refuse(w, &Error{http.StatusNotFound, fmt.Sprintf("there is no flow %q", name), known(name, names)})
+}
+
+// known is advice for a name that is none of the known ones.
+func known(name string, names []string) string {
+	switch near := diag.Suggest(name, names); {
+	case near != "":
+		return fmt.Sprintf("did you mean %q?", near)
+	case len(names) == 0:
+		return "no flow runs"
+	}
+	return "flows: " + strings.Join(names, ", ")
+}
+
+func (h *handler) plan(w http.ResponseWriter, r *http.Request) {
+	c, problem := readChange(w, r)
+	if problem != nil {
+		refuse(w, problem)
+		return
+	}
+	answer(w, http.StatusOK, h.host.Plan(c))
+}
+
+func (h *handler) change(w http.ResponseWriter, r *http.Request) {
+	wait, problem := waitOf(r.URL.Query())
+	if problem != nil {
+		refuse(w, problem)
+		return
+	}
+	c, problem := readChange(w, r)
+	if problem != nil {
+		refuse(w, problem)
+		return
+	}
+	if c.ID == "" {
+		c.ID = newID()
+	}
+	h.log.Debug("change over the API", "id", c.ID, "flow", c.Flow, "file", c.File, "params", slices.Sorted(maps.Keys(c.Set)))
+	entry := h.changes.add(c.ID, h.host.Submit(c))
+	// The server's limits are for clients that send or read slowly.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wait + writeTimeout))
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-entry.done:
+		answer(w, http.StatusOK, entry.receipt)
+		return
+	default:
+	}
+	select {
+	case <-entry.done:
+		answer(w, http.StatusOK, entry.receipt)
+	case <-timer.C:
+		later(w, c.ID)
+	case <-r.Context().Done():
+		// Nobody reads this but a client of a process that ends.
+		refuse(w, &Error{http.StatusServiceUnavailable, "the process is ending", "the change may or may not have been made; ask again when it runs"})
+	}
+}
+
+func (h *handler) receipt(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	if entry := h.changes.find(id); entry != nil {
+		select {
+		case <-entry.done:
+			answer(w, http.StatusOK, entry.receipt)
+		default:
+			later(w, id)
+		}
+		return
+	}
+	for _, f := range h.host.Status() {
+		for _, receipt := range f.Receipts {
+			if receipt.ID == id {
+				answer(w, http.StatusOK, receipt)
+				return
+			}
+		}
+	}
+	refuse(w, &Error{http.StatusNotFound, fmt.Sprintf("there is no receipt %q", id), "only the last ones are kept: see /v1/flows"})
+}
+
+// later says that the receipt of a change is not there yet.
+func later(w http.ResponseWriter, id string) {
+	at := "/v1/receipts/" + url.PathEscape(id)
+	w.Header().Set("Location", at)
+	answer(w, http.StatusAccepted, accepted{ID: id, Receipt: at})
+}
+
+func waitOf(query url.Values) (time.Duration, *Error) {
+	text := query.Get("wait")
+	switch text {
+	case "":
+		return maxWait, nil
+	case "0":
+		return 0, nil
+	}
+	wait, err := time.ParseDuration(text)
+	if err != nil || wait < 0 {
+		return 0, &Error{http.StatusBadRequest, fmt.Sprintf("wait=%s: expected a duration", text), "write wait=30s, or wait=0 for no wait"}
+	}
+	return min(wait, maxWait), nil
+}
+
+// readChange reads the change of a request. Where it comes from is not the
+// client's to say.
+func readChange(w http.ResponseWriter, r *http.Request) (change.Change, *Error) {
+	var c change.Change
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(&c)
+	if err == nil {
+		if _, err = dec.Token(); errors.Is(err, io.EOF) {
+			err = nil
+		} else if err == nil {
+			err = errors.New("more than one value")
+		}
+	}
+	var big *http.MaxBytesError
+	switch {
+	case errors.As(err, &big):
+		return c, &Error{http.StatusRequestEntityTooLarge, fmt.Sprintf("the request is larger than %d bytes", big.Limit), "a flow file may have 1 MiB"}
+	case errors.Is(err, io.EOF):
+		return c, &Error{http.StatusBadRequest, "the request is empty", `send a change as JSON, such as {"set": {"lanes": "8"}}`}
+	case err != nil:
+		return c, &Error{http.StatusBadRequest, fmt.Sprintf("the request is no change: %v", err), `send a change as JSON, such as {"set": {"lanes": "8"}}, with "source" as base64`}
+	}
+	c.From = "api"
+	return c, nil
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(body) // a client that has gone is told nothing
+}
+
+func refuse(w http.ResponseWriter, e *Error) { answer(w, e.Status, e) }
