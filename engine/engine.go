@@ -31,6 +31,8 @@ type Config struct {
 // Engine runs flows.
 type Engine struct {
 	config Config
+	// volatile keeps what flows with durability: memory have.
+	volatile checkpoint.Store
 
 	mu    sync.Mutex
 	flows []*Flow
@@ -50,7 +52,7 @@ func New(c Config) *Engine {
 	if c.Stdout == nil {
 		c.Stdout = io.Discard
 	}
-	return &Engine{config: c}
+	return &Engine{config: c, volatile: checkpoint.NewMemory()}
 }
 
 // Start starts a flow. Its Wait tells how it ends.
@@ -65,6 +67,14 @@ func (e *Engine) Start(p *plan.Plan) *Flow {
 	e.mu.Unlock()
 	go f.run()
 	return f
+}
+
+// store is where a flow's state and positions are kept.
+func (e *Engine) store(p *plan.Plan) checkpoint.Store {
+	if p.Durability == "memory" {
+		return e.volatile
+	}
+	return e.config.Store
 }
 
 // Flows lists the flows in the order in which they were started.

@@ -153,7 +153,7 @@ func (f *Flow) newGraph(p *plan.Plan, before bool) *topology.Graph {
 	rt := f.engine.runtime(f)
 	rt.Resumed = before
 	return topology.New(p, topology.Config{
-		Store: f.engine.config.Store, Clock: f.engine.config.Clock, Ledger: f.Ledger, Runtime: rt, Workers: f.engine.config.Workers,
+		Store: f.engine.store(p), Clock: f.engine.config.Clock, Ledger: f.Ledger, Runtime: rt, Workers: f.engine.config.Workers,
 	})
 }
 
@@ -165,7 +165,7 @@ func (f *Flow) newIntake(p *plan.Plan, src *plan.Source) *topology.Intake {
 
 // open opens the sources at the positions of the last commit.
 func (f *Flow) open(ctx context.Context) ([]*topology.Intake, error) {
-	last, _, err := f.engine.config.Store.Last(f.Plan.Name)
+	last, _, err := f.engine.store(f.Plan).Last(f.Plan.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func (f *Flow) Drain(ctx context.Context) error {
 		return f.wait(ctx)
 	}
 	finish := g.Drain
-	if !f.engine.config.Store.Durable() {
+	if !f.engine.store(f.Plan).Durable() {
 		finish = g.End
 	}
 	if err := g.Quiesce(ctx); err != nil {

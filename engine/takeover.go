@@ -143,20 +143,23 @@ func (f *Flow) takeOver(ctx context.Context, old *running, r Replacement) (*runn
 // commitChange stores, as one write, what the change makes of the state, and
 // the change itself.
 func (f *Flow) commitChange(r Replacement, deltas []*checkpoint.Delta) error {
-	last, ok, err := f.engine.config.Store.Last(r.Plan.Name)
+	store := f.engine.store(r.Plan)
+	last, ok, err := store.Last(r.Plan.Name)
 	if err != nil {
 		return fmt.Errorf("read the last commit: %w", err)
 	}
-	if !ok {
-		// Nothing was committed yet, hence there is no state either.
-		if len(r.Control) == 0 {
-			return nil
+	if ok {
+		last.Flow, last.Deltas = r.Plan.Name, deltas
+		if store == f.engine.config.Store {
+			last.Control = r.Control
 		}
-		return f.engine.config.Store.SetControl(r.Plan.Name, r.Control)
+		if err := store.Commit(last); err != nil {
+			return fmt.Errorf("commit the change: %w", err)
+		}
 	}
-	last.Flow, last.Deltas, last.Control = r.Plan.Name, deltas, r.Control
-	if err := f.engine.config.Store.Commit(last); err != nil {
-		return fmt.Errorf("commit the change: %w", err)
+	if len(r.Control) > 0 && last.Control == nil {
+		// Nothing was committed yet, or it is not kept where versions are.
+		return f.engine.config.Store.SetControl(r.Plan.Name, r.Control)
 	}
 	return nil
 }
@@ -164,7 +167,7 @@ func (f *Flow) commitChange(r Replacement, deltas []*checkpoint.Delta) error {
 // changeIntakes is the intakes of the new plan: those of unchanged sources as
 // they are, the others opened anew.
 func (f *Flow) changeIntakes(ctx context.Context, old *running, next *plan.Plan, diff plan.Diff) (all, opened []*topology.Intake, err error) {
-	last, _, err := f.engine.config.Store.Last(next.Name)
+	last, _, err := f.engine.store(next).Last(next.Name)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -40,6 +40,9 @@ func dump(p *plan.Plan, warnings diag.List) string {
 	if p.Late != nil {
 		sinks(&b, "late", []plan.Sink{*p.Late}, "")
 	}
+	for _, f := range p.Control {
+		fmt.Fprintf(&b, "control %s (%s) %s\n", f.Name, f.Kind, f.Spec.Text)
+	}
 	for _, w := range warnings {
 		fmt.Fprintf(&b, "%s\n", w)
 	}

@@ -16,6 +16,7 @@ func kinds() *stage.Registry {
 		filterStep(), setStep(), dedupeStep(),
 		windowStage(), batchStage(),
 		sink("stdout"), sink("file"), columnsSink(),
+		postFeed(),
 	)
 }
 
@@ -158,5 +159,14 @@ func columnsSink() stage.Kind {
 			b.Expr(conf.Expr{Text: column})
 		}
 		return stage.SinkSpec{}
+	})
+}
+
+func postFeed() stage.Kind {
+	return stage.DefineFeed("post", "Brings letters.", (*pathConfig).bind, func(c *pathConfig, b *stage.Builder) stage.FeedSpec {
+		if c.path == "nowhere" {
+			b.Diags.Errorf(b.Span, "%s: no post comes from nowhere", b.Name)
+		}
+		return stage.FeedSpec{Text: c.path}
 	})
 }

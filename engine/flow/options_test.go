@@ -39,28 +39,28 @@ func TestParamsAreSetFromOutside(t *testing.T) {
 		{name: "none", want: `p.yaml:7:3: param "needed" has no value; give it a default, or set it with --set needed=…`},
 		{
 			name: "above the range", set: map[string]string{"needed": "11"},
-			want: `p.yaml:7:3: param "needed": 11 is above the maximum 10 (from --set needed=11); use at most 10`,
+			want: `p.yaml:7:3: param "needed": 11 is above the maximum 10 (set: needed=11); use at most 10`,
 		},
 		{
 			name: "below the range", set: map[string]string{"needed": "1", "lanes": "0"},
-			want: `p.yaml:3:3: param "lanes": 0 is below the minimum 1 (from --set lanes=0); use at least 1`,
+			want: `p.yaml:3:3: param "lanes": 0 is below the minimum 1 (set: lanes=0); use at least 1`,
 		},
 		{
 			name: "not a whole number", set: map[string]string{"needed": "1", "lanes": "2.5"},
-			want: `p.yaml:3:3: param "lanes": expected a whole number, got "2.5" (from --set lanes=2.5); set another value`,
+			want: `p.yaml:3:3: param "lanes": expected a whole number, got "2.5" (set: lanes=2.5); set another value`,
 		},
 		{
 			name: "not a number", set: map[string]string{"needed": "1", "ratio": "high"},
-			want: `p.yaml:4:3: param "ratio": expected a number, got "high" (from --set ratio=high); set another value`,
+			want: `p.yaml:4:3: param "ratio": expected a number, got "high" (set: ratio=high); set another value`,
 		},
 		{
 			name: "not true or false", set: map[string]string{"needed": "1", "on": "1"},
-			want: `p.yaml:5:3: param "on": expected true or false, got "1" (from --set on=1); set another value`,
+			want: `p.yaml:5:3: param "on": expected true or false, got "1" (set: on=1); set another value`,
 		},
 		{
 			name: "unknown", set: map[string]string{"needed": "1", "lnaes": "2", "zzzz": "1"},
-			want: `p.yaml:3:3: --set lnaes: unknown param "lnaes"; did you mean "lanes"?` + "\n" +
-				`p.yaml:3:3: --set zzzz: unknown param "zzzz"; known: lanes, ratio, on, host, needed`,
+			want: `p.yaml:3:3: unknown param "lnaes" (set: lnaes=2); did you mean "lanes"?` + "\n" +
+				`p.yaml:3:3: unknown param "zzzz" (set: zzzz=1); known: lanes, ratio, on, host, needed`,
 		},
 	}
 	for _, test := range tests {

@@ -193,7 +193,7 @@ func typed(s string) any {
 
 // override sets a param to a value from outside, which has the type of the default.
 func (c *compiler) override(p *param, text string) {
-	flag := fmt.Sprintf(" (from --set %s=%s)", p.name, text)
+	flag := fmt.Sprintf(" (set: %s=%s)", p.name, text)
 	v, want := p.convert(text)
 	if want != "" {
 		c.fail(p.span, fmt.Sprintf("param %q: expected %s, got %q%s", p.name, want, text, flag), "set another value")
@@ -322,7 +322,7 @@ func (c *compiler) unknownOverrides(params []*param, root *yaml.Node) {
 		if near := diag.Suggest(name, known); near != "" {
 			advice = fmt.Sprintf("did you mean %q?", near)
 		}
-		c.fail(span, fmt.Sprintf("--set %s: unknown param %q", name, name), advice)
+		c.fail(span, fmt.Sprintf("unknown param %q (set: %s=%s)", name, name, c.options.Params[name]), advice)
 	}
 }
 

@@ -247,6 +247,9 @@ func TestTheSchemaRefusesWhatTheGrammarDoes(t *testing.T) {
 		sound + "params: {Upper: 1}\n",
 		sound + "durability: tape\n",
 		sound + "checkpoint: {interval: often}\n",
+		sound + "control: {queue: {post: {path: a}}}\n",
+		sound + "control: {config_queue: {typed: {}}}\n",
+		sound + "control: {config_queue: {}}\n",
 	} {
 		if validate(t, src) == "" {
 			t.Errorf("the schema accepts\n%s", src)

@@ -32,3 +32,21 @@ func TestASourceIsTheSameWhateverStandsAroundIt(t *testing.T) {
 		t.Error("another kind gives the same signature")
 	}
 }
+
+func TestAFeedIsTheSameWhateverStandsAroundIt(t *testing.T) {
+	signature := func(rest string) string {
+		t.Helper()
+		p, problems := compile(t, "a.yaml", "source: {typed: {}}\nsink: {stdout: {}}\n"+rest, options())
+		if p == nil {
+			t.Fatal(problems.Err())
+		}
+		return p.Control[0].Signature
+	}
+	base := signature("control: {config_queue: {post: {path: a}}}\n")
+	if got := signature("params: {q: a}\n# moved\ncontrol:\n  config_queue:\n    post: {path: \"${params.q}\"}\n"); got != base {
+		t.Errorf("written in another way it is %s, want %s", got, base)
+	}
+	if signature("control: {config_queue: {post: {path: b}}}\n") == base {
+		t.Error("another path gives the same signature")
+	}
+}

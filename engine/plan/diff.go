@@ -42,6 +42,13 @@ func Compare(old, next *Plan) (Diff, diag.List) {
 	var d Diff
 	var problems diag.List
 	d.Sources = compareSources(old, next)
+	if old.Durability != next.Durability {
+		problems.Add(diag.Diagnostic{
+			Span:    diag.Span{File: next.File},
+			Message: fmt.Sprintf("durability cannot change from %s to %s while the flow runs", old.Durability, next.Durability),
+			Advice:  "drain the flow and start it anew",
+		})
+	}
 	before, after := stateful(old), stateful(next)
 	for _, n := range after {
 		o := find(before, n.op.Name)
