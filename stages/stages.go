@@ -11,6 +11,7 @@ import (
 	"github.com/telluride-stream/telluride/stages/file"
 	"github.com/telluride-stream/telluride/stages/generate"
 	"github.com/telluride-stream/telluride/stages/process"
+	"github.com/telluride-stream/telluride/stages/rabbitmq"
 	"github.com/telluride-stream/telluride/stages/stdout"
 	"github.com/telluride-stream/telluride/stages/window"
 )
@@ -20,11 +21,14 @@ func All() *stage.Registry {
 	kinds := []stage.Kind{
 		file.Source(),
 		generate.Source(),
+		rabbitmq.Source(),
 		batch.Stage(),
 		window.Stage(),
 		drop.Sink(),
 		file.Sink(),
+		rabbitmq.Sink(),
 		stdout.Sink(),
+		rabbitmq.ConfigQueue(),
 	}
 	return stage.NewRegistry(append(kinds, process.Steps()...)...)
 }
