@@ -1,10 +1,13 @@
 package window
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
+	"github.com/telluride-stream/telluride/engine/conf"
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
 )
@@ -164,6 +167,9 @@ func (b *base[S]) emit(c *stage.Context, e *entry[S], cells []cell, res result) 
 	for i := range b.set.outputs {
 		fields[out.slots[at+i]] = b.set.value(&b.set.outputs[i], cells)
 	}
+	if res.id.partial {
+		fields[out.slots[at+len(b.set.outputs)]] = record.BoolValue(true)
+	}
 	m := &meta{results: out, key: e.key, id: res.id}
 	if res.id.content {
 		m.hash = b.content(fields)
@@ -176,6 +182,25 @@ func (b *base[S]) emit(c *stage.Context, e *entry[S], cells []cell, res result) 
 		record.Refresh(&r, out.layout, n.name, n.slots)
 	}
 	c.Emit(r)
+}
+
+// emitPartial sends the content of a window that is open and about to be
+// forgotten. What is numbered begins anew then, so the id depends on the time
+// that the stream has reached, which a replay of the same moment shares.
+func (b *base[S]) emitPartial(c *stage.Context, e *entry[S], cells []cell, res result) {
+	res.watermark = min(res.time, max(b.progress, c.Watermark))
+	res.id = identity{
+		window: res.start, end: max(b.progress, c.Watermark), revision: e.seq, content: true, partial: true,
+	}
+	b.emit(c, e, cells, res)
+}
+
+// byKey lists the entries in the order of their keys.
+func (b *base[S]) byKey() []*entry[S] {
+	list := make([]*entry[S], 0, b.keys.n)
+	b.keys.all(func(e *entry[S]) { list = append(list, e) })
+	slices.SortFunc(list, func(a, b *entry[S]) int { return cmp.Compare(a.key, b.key) })
+	return list
 }
 
 func copyTo(fields []record.Value, slots []record.Slot, values []record.Value) int {
@@ -193,10 +218,15 @@ func (b *base[S]) content(fields []record.Value) uint64 {
 	return record.Hash(b.times.scratch)
 }
 
-// tooLate words why a record is late.
-func tooLate(r *record.Record, ended, watermark int64) string {
-	return fmt.Sprintf("late: it is of %s, and its last window was closed for good at %s; the watermark is %s further, at %s",
-		record.FormatTime(r.Time), record.FormatTime(ended), shortly(watermark, ended), record.FormatTime(watermark))
+// tooLate words why a record is late: what was closed when the watermark
+// came to a time, and where the watermark is now.
+func tooLate(r *record.Record, what string, closed, watermark int64) string {
+	reason := fmt.Sprintf("late: its time is %s, but %s was closed when the watermark came to %s",
+		record.FormatTime(r.Time), what, record.FormatTime(closed))
+	if watermark > closed {
+		reason += fmt.Sprintf("; it is now at %s, %s further", record.FormatTime(watermark), shortly(watermark, closed))
+	}
+	return reason
 }
 
 func shortly(to, from int64) string {
@@ -204,5 +234,5 @@ func shortly(to, from int64) string {
 	if d < 0 {
 		d = math.MaxInt64
 	}
-	return time.Duration(d).String()
+	return conf.FormatDuration(time.Duration(d))
 }

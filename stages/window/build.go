@@ -2,7 +2,6 @@ package window
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/telluride-stream/telluride/engine/conf"
@@ -15,21 +14,32 @@ import (
 func build(c *Config, b *stage.Builder) stage.OperatorSpec {
 	s := &spec{config: c, key: b.KeyBy(c.By)}
 	s.set = compile(b, c.Aggregates)
+	state := layoutOf(c, s)
 	s.results = makeResults(c, b, s)
+	s.results.signature = record.Hash(state.String())
 	out := stage.OperatorSpec{
 		New:       func() stage.Operator { return newOperator(s) },
 		Stateful:  true,
 		Makes:     true,
 		Ordered:   true, // first and last where times are equal, count and sliding always
-		Signature: signature(c, s),
-		Timer:     timer(c),
-		Text:      c.text(),
+		Signature: state.String(),
+		Carry: func(signature string) (func(string, []byte) ([]byte, error), bool) {
+			return state.carry(s.results.stage, signature)
+		},
+		Timer: timer(c),
+		Text:  c.text(),
 	}
 	if s.key.Len() > 0 {
 		out.Text += " by " + s.key.Text()
 	}
 	return out
 }
+
+// partialField marks the results of windows that were still open. Others do
+// not have it.
+const partialField = "partial"
+
+const aKeyField = "a field of the key"
 
 func newOperator(s *spec) stage.Operator {
 	switch s.config.Kind {
@@ -51,10 +61,13 @@ func makeResults(c *Config, b *stage.Builder, s *spec) *results {
 	r := &results{flow: b.Flow, stage: b.Name, set: s.set, location: c.Location, bounded: c.bounded()}
 	var fields []stage.MadeField
 	taken := map[string]string{}
+	if c.Kind != "sliding" { // where nothing is open
+		taken[partialField] = "the mark of partial results"
+	}
 	add := func(span diag.Span, what, name string, typ expr.Type) {
 		if other, ok := taken[name]; ok {
 			advice := "choose another name"
-			if what == other {
+			if what == aKeyField {
 				advice = "name each once; set fields before the window to rename them"
 			}
 			b.Diags.Add(diag.Diagnostic{Span: span, Message: fmt.Sprintf("%s: %s and %s have the same name %q", b.Name, other, what, name), Advice: advice})
@@ -69,7 +82,7 @@ func makeResults(c *Config, b *stage.Builder, s *spec) *results {
 		if i < len(c.By) {
 			span = c.By[i].Span
 		}
-		add(span, "a field of the key", f.Name, f.Type)
+		add(span, aKeyField, f.Name, f.Type)
 	}
 	if r.bounded {
 		add(c.Span, "the beginning of the window", "window_start", expr.String)
@@ -77,6 +90,9 @@ func makeResults(c *Config, b *stage.Builder, s *spec) *results {
 	}
 	for _, o := range s.set.outputs {
 		add(c.spanOf(o.name), "an aggregate", o.name, o.typ)
+	}
+	if c.Kind != "sliding" {
+		fields = append(fields, stage.MadeField{Name: partialField, Type: expr.Bool})
 	}
 	r.slots, r.shape = b.Make(fields)
 	r.layout = b.Layout
@@ -137,54 +153,6 @@ func (c *Config) text() string {
 		return "sliding " + c.Sliding.Last.Value
 	}
 	return c.Kind
-}
-
-// signature is what kept state depends on, as text. Neither lateness nor the
-// names of results nor when they are emitted belong to it.
-func signature(c *Config, s *spec) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "window/%d %s", stateVersion, c.Kind)
-	switch c.Kind {
-	case "tumbling":
-		fmt.Fprintf(&b, " %d", c.Tumbling)
-	case "hopping":
-		fmt.Fprintf(&b, " %d/%d", c.Hopping.Size, c.Hopping.Every)
-	case "session":
-		fmt.Fprintf(&b, " %d/%d", c.Session.Gap, c.Session.Max)
-	case "count":
-		fmt.Fprintf(&b, " %d", c.Count)
-	case "sliding":
-		fmt.Fprintf(&b, " %d/%d", c.Sliding.Records, c.Sliding.Duration)
-	}
-	if c.Location != nil {
-		b.WriteString(" in " + c.Location.String())
-	}
-	fmt.Fprintf(&b, "\nby %q", sources(s.key))
-	for i := range s.set.cells {
-		s.set.describe(&b, &s.set.cells[i])
-	}
-	return b.String()
-}
-
-// describe writes what a cell collects.
-func (set *aggregates) describe(b *strings.Builder, spec *cellSpec) {
-	fmt.Fprintf(b, "\ncell %d size %d", spec.op, spec.size)
-	if spec.arg >= 0 {
-		fmt.Fprintf(b, " of %q", set.args[spec.arg].text)
-	}
-	for i, w := range set.wheres {
-		if spec.mask == 1<<i {
-			fmt.Fprintf(b, " where %q", w)
-		}
-	}
-}
-
-func sources(k *stage.Key) []string {
-	var texts []string
-	for i := range k.Len() {
-		texts = append(texts, k.Fields[i].Source)
-	}
-	return texts
 }
 
 var _ record.Meta = (*meta)(nil)

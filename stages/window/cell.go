@@ -3,6 +3,7 @@ package window
 import (
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/telluride-stream/telluride/engine/record"
 )
@@ -24,6 +25,19 @@ const (
 	opTop
 	opCollect
 )
+
+// String is the op as signatures have it.
+func (o op) String() string { return opNames[o] }
+
+var opNames = [...]string{
+	opCount: "count", opSum: "sum", opMin: "min", opMax: "max", opSpread: "spread", opFirst: "first", opLast: "last",
+	opSMA: "sma", opQuantile: "quantile", opDistinct: "distinct", opTop: "top", opCollect: "collect",
+}
+
+func opNamed(name string) (op, bool) {
+	i := slices.Index(opNames[:], name)
+	return op(i), i >= 0
+}
 
 // constant says that adding to and merging of a cell takes constant time, so
 // that sliding windows can keep cells of their parts.

@@ -107,6 +107,14 @@ func (d *decoder) fail(what string) {
 	d.b = nil
 }
 
+// version reads the first byte of a state.
+func (d *decoder) version() {
+	if v := d.byte(); d.err == nil && v != stateVersion {
+		d.err = fmt.Errorf("the state has version %d, which this program does not know", v)
+		d.b = nil
+	}
+}
+
 func (d *decoder) byte() byte {
 	if len(d.b) == 0 {
 		d.fail("it is too short")
@@ -211,13 +219,4 @@ func (d *decoder) value() record.Value {
 	}
 	d.fail("value")
 	return record.Value{}
-}
-
-// number reads a value that an aggregate calculates with.
-func (d *decoder) number() record.Value {
-	v := d.value()
-	if d.err == nil && !finite(v) {
-		d.fail("number")
-	}
-	return v
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/telluride-stream/telluride/engine/conf"
 	"github.com/telluride-stream/telluride/engine/diag"
 	"github.com/telluride-stream/telluride/engine/stage"
@@ -23,7 +21,7 @@ func Stage() stage.Kind {
     max: "max(celsius)"
     mean: "mean(celsius)"
     hot: {value: "count()", where: "celsius > 80"}
-`)
+`).WithMeta(stage.MetaKey{Name: "message_id", Doc: "An id of the result, the same again whenever the same result is emitted again."})
 }
 
 // Config is the stage as a flow file has it.
@@ -58,7 +56,7 @@ var kinds = [...]string{"tumbling", "hopping", "sliding", "session", "count", "g
 
 func (c *Config) bind(f *conf.Fields) {
 	c.Span = f.Pos()
-	f.Paths(&c.By, "by", "The fields, or expressions, by which records are grouped. Default: the key of the partition before. `[]` makes everything one group.")
+	f.Paths(&c.By, "by", "The fields, or expressions, by which records are grouped. Default: the key of the partition before; without a partition, everything is one group. `[]` makes everything one group. Results have each field under its own name, which for a path such as `user.id` is the last one in it, and other expressions as `key`, `key_2` and so on.")
 	c.bindKinds(f)
 	f.Text(&c.Timezone, "timezone", "", "Windows of whole days begin at midnight in this time zone, such as Europe/Vienna, also on days that are 23 or 25 hours long. Default: UTC.")
 	f.Duration(&c.Lateness, "allowed_lateness", 0, "How long behind its end, in event time, a tumbling, hopping or session window still takes late records. Each of them makes the window emit its corrected result at once, or a session that has grown at its new end.")
@@ -72,7 +70,7 @@ func (c *Config) bind(f *conf.Fields) {
 
 func (c *Config) bindKinds(f *conf.Fields) {
 	const atLeast = time.Millisecond
-	f.Duration(&c.Tumbling, "tumbling", 0, "Windows of this length, one behind the other. They begin at multiples of it in UTC, those of whole weeks on Mondays.").Min(atLeast)
+	f.Duration(&c.Tumbling, "tumbling", 0, "Windows of this length, one behind the other. They begin at multiples of it in UTC, those of whole weeks on Mondays.").Min(atLeast).Optional()
 	f.Object("hopping", "Windows of one length that begin at shorter intervals, so that they overlap.", func(f *conf.Fields) {
 		f.Duration(&c.Hopping.Size, "size", 0, "The length of each window.").Min(atLeast).Required()
 		f.Duration(&c.Hopping.Every, "every", 0, "The time from the beginning of one window to that of the next. Longer than size leaves gaps, whose records are filtered.").Min(atLeast).Required()
@@ -84,10 +82,10 @@ func (c *Config) bindKinds(f *conf.Fields) {
 	})
 	f.Object("session", "Windows of activity: a session ends when its group has no record for the length of the gap.", func(f *conf.Fields) {
 		f.Duration(&c.Session.Gap, "gap", 0, "Records that are less than this apart in event time belong to one session.").Min(atLeast).Required()
-		f.Duration(&c.Session.Max, "max", 0, "No session crosses a multiple of this (UTC): it is cut there, and another begins. Default: not cut.").Min(atLeast)
+		f.Duration(&c.Session.Max, "max", 0, "No session crosses a multiple of this (UTC): it is cut there, and another begins. Default: not cut.").Min(atLeast).Optional()
 	})
-	f.Int(&c.Count, "count", 0, "Windows of this many records of a group, in the order of arrival.").Min(1).Max(1 << 31)
-	f.Bool(&c.Global, "global", false, "One window for each group that never closes: a running aggregate. It needs emit.")
+	f.Int(&c.Count, "count", 0, "Windows of this many records of a group, in the order of arrival.").Min(1).Max(1 << 31).Optional()
+	f.Bool(&c.Global, "global", false, "One window for each group that never closes: a running aggregate. It needs emit.").Optional()
 	f.OneOf(kinds[:]...)
 	for _, k := range kinds {
 		if f.Given(k) && c.Kind == "" {
@@ -116,50 +114,16 @@ func (c *Config) parseLast(f *conf.Fields) {
 const aggregateDoc = "The fields of a result, in their order: name and aggregate. An aggregate is one call over expressions, such as \"count()\", \"mean((reading - 32) / 1.8)\" or \"quantile(latency, 0.99)\", " +
 	"or a mapping `{value: \"sum(amount)\", where: \"amount > 0\"}`, which counts only records for which the condition holds. " +
 	"Aggregates: count(), count(x), sum(x), mean(x), min(x), max(x), variance(x), stddev(x), first(x), last(x), sma(x, n), quantile(x, q), distinct(x), top(x, k), collect(x), collect(x, max). " +
-	"Values that are missing or null are left out."
+	"Values that are missing or null are left out. " +
+	"Aggregates may change while the flow runs: with on_change: carry those that stay go on, and those that are new count from the change on, also in windows that are open. " +
+	"With on_change: flush, what windows hold at a change is sent as results that have a last field `partial`, which is true."
 
 func (c *Config) bindAggregates(f *conf.Fields) {
 	c.Aggregates = nil
-	o := conf.ObjectMap(f, "aggregate", aggregateDoc, func(key conf.Text, f *conf.Fields) {
-		var n *yaml.Node
-		f.Whole(&n, "One aggregate.")
-		if n == nil || f.Describing() {
-			return
-		}
-		c.Aggregates = append(c.Aggregates, decodeAggregate(f.Scope(), key, n))
-	})
-	o.Schema(map[string]any{
-		"description": aggregateDoc,
-		"type":        "object", "minProperties": 1,
-		"additionalProperties": map[string]any{"anyOf": []any{
-			map[string]any{"type": "string"},
-			map[string]any{
-				"type": "object", "additionalProperties": false, "required": []any{"value"},
-				"properties": map[string]any{
-					"value": map[string]any{"type": "string", "description": "The aggregate."},
-					"where": map[string]any{"type": "string", "description": "The condition under which a record counts."},
-				},
-			},
-		}},
-	})
-	o.Required().NotEmpty()
-}
-
-// decodeAggregate reads one entry: the short form is the long one with only a
-// value.
-func decodeAggregate(scope *conf.Scope, key conf.Text, n *yaml.Node) aggregateConfig {
-	a := aggregateConfig{Name: key}
-	if n.Kind == yaml.MappingNode {
-		f := conf.NewFields(scope, n, "window: aggregate: "+key.Value)
+	conf.ExprMap(f, "aggregate", "value", aggregateDoc, func(key conf.Text, f *conf.Fields) {
+		a := aggregateConfig{Name: key}
 		f.Expr(&a.Value, "value", "The aggregate.").Required()
 		f.Expr(&a.Where, "where", "The condition under which a record counts.")
-		f.Finish()
-		return a
-	}
-	name := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key.Value, Line: key.Span.Start.Line, Column: key.Span.Start.Col}
-	short := &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column, Content: []*yaml.Node{name, n}}
-	f := conf.NewFields(scope, short, "window: aggregate")
-	f.Expr(&a.Value, key.Value, "The aggregate.")
-	f.Finish()
-	return a
+		c.Aggregates = append(c.Aggregates, a)
+	}).Required().NotEmpty()
 }

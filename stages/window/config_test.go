@@ -31,6 +31,8 @@ func TestMistakesAreNamedWithPlaceAndAdvice(t *testing.T) {
 		{"timezone", "window:\n  tumbling: 1d\n  timezone: Europe/Wien" + count, `unknown time zone "Europe/Wien"`},
 		{"two names", "window:\n  by: k\n  tumbling: 1s\n  aggregate: {k: count()}", `f.yaml:4:15: window: a field of the key and an aggregate have the same name "k"; choose another name`},
 		{"a bound's name", "window:\n  tumbling: 1s\n  aggregate: {window_end: count()}", `the end of the window and an aggregate have the same name "window_end"`},
+		{"the mark", "window:\n  tumbling: 1s\n  aggregate: {partial: count()}", `f.yaml:3:15: window: the mark of partial results and an aggregate have the same name "partial"; choose another name`},
+		{"paths with one name", "window:\n  by: [user.id, site.id]\n  tumbling: 1s" + count, `f.yaml:2:17: window: a field of the key and a field of the key have the same name "id"; name each once; set fields before the window to rename them`},
 		{"key twice", "window:\n  by: [k, k]\n  tumbling: 1s" + count, `f.yaml:2:11: window: a field of the key and a field of the key have the same name "k"`},
 		{"unknown", "window:\n  count: 3\n  aggregate: {n: coutn()}", `f.yaml:3:18: window: aggregate: n: unknown aggregate "coutn"; did you mean "count"?`},
 		{"avg", "window:\n  count: 3\n  aggregate: {n: avg(x)}", `unknown aggregate "avg"; write mean(x)`},
@@ -102,7 +104,7 @@ func TestSignature(t *testing.T) {
 
 func TestSchemaOfResults(t *testing.T) {
 	f := build(t, `window: {by: k, tumbling: 10s, aggregate: {n: count(), m: mean(x), l: collect(x), f: first(x)}}`)
-	want := map[string]expr.Type{"k": expr.Any, "window_start": expr.String, "window_end": expr.String, "n": expr.Int, "m": expr.Float, "l": expr.List, "f": expr.Any}
+	want := map[string]expr.Type{"k": expr.Any, "window_start": expr.String, "window_end": expr.String, "n": expr.Int, "m": expr.Float, "l": expr.List, "f": expr.Any, "partial": expr.Bool}
 	if len(f.schema.Names()) != len(want) || f.schema.Open {
 		t.Errorf("fields %v, open %v", f.schema.Names(), f.schema.Open)
 	}
@@ -135,6 +137,12 @@ func TestStagesBehindReadInsideOfResults(t *testing.T) {
 			t.Errorf("%d results", len(out.Records))
 		}
 	}
+}
+
+func TestKeysHaveNamesOfTheTopLevel(t *testing.T) {
+	l := newLane(t, build(t, `window: {by: [user.id, "upper(a)", b, "lower(a)"], count: 1, aggregate: {n: count()}}`))
+	l.batch(0, record.None, at(0, `{"user":{"id":7},"a":"x","b":true}`))
+	equalLines(t, l.lines(), []string{`{"id":7,"key":"X","b":true,"key_2":"x","n":1}`})
 }
 
 func TestTheExampleIsValid(t *testing.T) {

@@ -18,6 +18,7 @@ type countState struct {
 	n       int64  // records in the window
 	latest  int64  // the highest time among them
 	windows uint64 // that were emitted
+	born    int64  // the time of the key's first record; see identity
 }
 
 var (
@@ -40,6 +41,9 @@ func (o *counted) Process(c *stage.Context, r *record.Record) stage.Verdict {
 	if s.cells == nil {
 		s.cells = o.cells()
 	}
+	if e.seq == 0 {
+		s.born = r.Time
+	}
 	if s.n == 0 || r.Time > s.latest {
 		s.latest = r.Time
 	}
@@ -57,7 +61,7 @@ func (o *counted) Process(c *stage.Context, r *record.Record) stage.Verdict {
 // close emits the window and begins the next.
 func (o *counted) close(c *stage.Context, e *entry[countState], watermark int64) {
 	s := &e.state
-	o.emit(c, e, s.cells, result{time: s.latest, watermark: watermark, id: identity{revision: s.windows}})
+	o.emit(c, e, s.cells, result{time: s.latest, watermark: watermark, id: identity{window: s.born, revision: s.windows}})
 	s.windows++
 	s.n = 0
 	o.recycle(s.cells)
@@ -73,7 +77,7 @@ func (o *counted) Advance(c *stage.Context) {
 		if s := &e.state; s.n > 0 {
 			o.emit(c, e, s.cells, result{
 				time: s.latest, watermark: min(s.latest, c.Watermark),
-				id: identity{revision: e.seq, content: true},
+				id: identity{window: s.born, revision: e.seq, content: true},
 			})
 			o.change(e)
 		}
@@ -91,6 +95,7 @@ func (o *counted) End(c *stage.Context) {
 
 func (o *counted) Snapshot(w stage.StateWriter) {
 	o.snapshot(w, func(enc *encoder, e *entry[countState]) {
+		enc.varint(e.state.born)
 		enc.uvarint(e.state.windows)
 		enc.varint(e.state.n)
 		if e.state.n > 0 {
@@ -103,7 +108,7 @@ func (o *counted) Snapshot(w stage.StateWriter) {
 func (o *counted) Restore(key string, value []byte) error {
 	_, err := o.restore(key, value, func(d *decoder, e *entry[countState], _ int64) {
 		s := &e.state
-		s.windows, s.n = d.uvarint(), d.varint()
+		s.born, s.windows, s.n = d.varint(), d.uvarint(), d.varint()
 		if s.n < 0 || s.n >= o.size {
 			d.fail("window")
 			return

@@ -25,4 +25,14 @@
 // watermark of the record at hand. Everything due fires before the record is
 // applied. So on ordered input the results do not depend on how records are
 // cut into batches.
+//
+// # Change
+//
+// The signature is a [layout] as JSON: kind, size, time zone, key, and what
+// each cell collects. It says how the saved bytes are to be read, so that a
+// stage whose aggregates have changed can take over the state of the one
+// before, cell by cell ([carrier]). Where windows or keys have changed, what is
+// open can be emitted as partial results instead (EmitPartial). The signature
+// is part of the ids of results, since a state that began anew numbers its
+// results from the beginning.
 package window

@@ -87,7 +87,11 @@ func (o *panes) Process(c *stage.Context, r *record.Record) stage.Verdict {
 	// a source breaks its word; the window is gone then, too.
 	watermark := max(r.Watermark, o.progress)
 	if closed := later(o.at.lastEnd, o.late); closed <= watermark {
-		return c.Late(r, tooLate(r, closed, watermark))
+		what := "its window"
+		if o.config.Kind == "hopping" {
+			what = "the last of its windows"
+		}
+		return c.Late(r, tooLate(r, what, closed, watermark))
 	}
 	if reason := o.in.read(&c.Scope, r); reason != "" {
 		return c.Dead(r, reason)

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/DataDog/sketches-go/ddsketch/mapping"
-
 	"github.com/telluride-stream/telluride/engine/conf"
 	"github.com/telluride-stream/telluride/engine/diag"
 	"github.com/telluride-stream/telluride/engine/expr"
@@ -75,11 +73,7 @@ type parser struct {
 }
 
 func compile(b *stage.Builder, configs []aggregateConfig) *aggregates {
-	bins, err := mapping.NewLogarithmicMapping(accuracy)
-	if err != nil {
-		panic(err) // accuracy is a constant
-	}
-	p := parser{b: b, set: &aggregates{bins: bins}}
+	p := parser{b: b, set: &aggregates{bins: newBins()}}
 	for _, c := range configs {
 		if c.Value.Given() {
 			p.aggregate(c)

@@ -16,7 +16,7 @@ func drawFacts(t *rapid.T) []fact {
 	slack := rapid.Int64Range(0, 6).Draw(t, "slack")
 	jitter := rapid.Int64Range(0, 12).Draw(t, "jitter")
 	var facts []fact
-	now, highest, watermark := int64(0), int64(0), int64(-1_000_000*second)
+	now, highest, watermark := int64(0), int64(0), -1_000_000*second
 	for i := range n {
 		now += rapid.Int64Range(0, 4).Draw(t, "step")
 		f := fact{

@@ -12,10 +12,13 @@ import (
 // results makes the records that a stage emits. It is immutable.
 type results struct {
 	flow, stage string
-	set         *aggregates
-	shape       *record.Shape
+	// signature is a hash of what the state depends on. A change of it may
+	// have begun the state anew, and with it the numbering of results.
+	signature uint64
+	set       *aggregates
+	shape     *record.Shape
 	// slots are those of the key's fields, of window_start and window_end
-	// when bounded, and of the aggregates.
+	// when bounded, of the aggregates, and of the mark of partial results.
 	slots    []record.Slot
 	names    []string // of the fields
 	width    int      // slots that a record needs
@@ -40,12 +43,16 @@ type result struct {
 
 // identity tells emissions of one key apart.
 type identity struct {
+	// window is when it starts. Windows that do not lie in time have the time
+	// at which their key was first seen: once a key is forgotten, the count of
+	// its results begins anew.
 	window   int64
 	end      int64 // of a session: another with the same start may follow one that is closed
 	revision uint64
 	// content is a hash of the record's fields. It is used where results are
 	// emitted on a timer: those of a replay need not be those of the first run.
 	content bool
+	partial bool
 }
 
 // meta is `meta.message_id` of a result: the same again whenever the same
@@ -70,11 +77,15 @@ func (m *meta) messageID() string {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
 	}
+	b = binary.LittleEndian.AppendUint64(b, m.results.signature)
 	b = binary.AppendVarint(b, m.id.window)
 	b = binary.AppendVarint(b, m.id.end)
 	b = binary.AppendUvarint(b, m.id.revision)
 	if m.id.content {
 		b = binary.LittleEndian.AppendUint64(b, m.hash)
+	}
+	if m.id.partial {
+		b = append(b, partialField...)
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:16])

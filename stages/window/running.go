@@ -15,6 +15,7 @@ type running struct {
 type runningState struct {
 	cells  []cell
 	latest int64 // the highest time of a record
+	born   int64 // the time of the first record; see identity
 }
 
 var (
@@ -33,7 +34,7 @@ func (o *running) Process(c *stage.Context, r *record.Record) stage.Verdict {
 	e := o.entry(r)
 	s := &e.state
 	if s.cells == nil {
-		s.cells, s.latest = o.cells(), r.Time
+		s.cells, s.latest, s.born = o.cells(), r.Time, r.Time
 	}
 	s.latest = max(s.latest, r.Time)
 	e.seq++
@@ -54,7 +55,7 @@ func (o *running) End(c *stage.Context) { o.emitAll(c) }
 func (o *running) emitAll(c *stage.Context) {
 	for _, e := range o.takeTouched() {
 		// The result is as of now: its time is never behind the watermark.
-		res := result{time: max(e.state.latest, c.Watermark), watermark: c.Watermark, id: identity{revision: e.seq, content: true}}
+		res := result{time: max(e.state.latest, c.Watermark), watermark: c.Watermark, id: identity{window: e.state.born, revision: e.seq, content: true}}
 		if c.Watermark == record.MaxTime {
 			res.time, res.watermark = e.state.latest, e.state.latest
 		}
@@ -65,6 +66,7 @@ func (o *running) emitAll(c *stage.Context) {
 
 func (o *running) Snapshot(w stage.StateWriter) {
 	o.snapshot(w, func(enc *encoder, e *entry[runningState]) {
+		enc.varint(e.state.born)
 		enc.varint(e.state.latest)
 		o.putCells(enc, e.state.cells)
 	})
@@ -72,7 +74,7 @@ func (o *running) Snapshot(w stage.StateWriter) {
 
 func (o *running) Restore(key string, value []byte) error {
 	_, err := o.restore(key, value, func(d *decoder, e *entry[runningState], _ int64) {
-		e.state.latest = d.varint()
+		e.state.born, e.state.latest = d.varint(), d.varint()
 		e.state.cells = o.getCells(d)
 	})
 	return err

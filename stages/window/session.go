@@ -75,7 +75,7 @@ func (o *sessions) Process(c *stage.Context, r *record.Record) stage.Verdict {
 	start, end := r.Time, o.reach(r.Time)
 	from, to := o.joined(e, start, end, watermark)
 	if closed := later(end, o.late); from == to && closed <= watermark {
-		return c.Late(r, tooLate(r, closed, watermark))
+		return c.Late(r, tooLate(r, "a session with it", closed, watermark))
 	}
 	if reason := o.in.read(&c.Scope, r); reason != "" {
 		return c.Dead(r, reason)

@@ -24,6 +24,14 @@ type sketch struct {
 	min, max float64
 }
 
+func newBins() mapping.IndexMapping {
+	bins, err := mapping.NewLogarithmicMapping(accuracy)
+	if err != nil {
+		panic(err) // accuracy is a constant
+	}
+	return bins
+}
+
 func newSketch(m mapping.IndexMapping) *sketch {
 	return &sketch{mapping: m, pos: ddstore.NewBufferedPaginatedStore(), neg: ddstore.NewBufferedPaginatedStore()}
 }

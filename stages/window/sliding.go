@@ -52,7 +52,8 @@ func (o *sliding) Process(c *stage.Context, r *record.Record) stage.Verdict {
 	}
 	watermark := max(r.Watermark, o.progress)
 	if o.records == 0 && r.Time < watermark {
-		return c.Late(r, tooLate(r, r.Time, watermark))
+		return c.Late(r, fmt.Sprintf("late: its time is %s, but a sliding window takes records in the order of time, and the watermark is at %s already, %s further",
+			record.FormatTime(r.Time), record.FormatTime(watermark), shortly(watermark, r.Time)))
 	}
 	if reason := o.in.read(&c.Scope, r); reason != "" {
 		return c.Dead(r, reason)

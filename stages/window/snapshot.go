@@ -44,9 +44,7 @@ func (b *base[S]) snapshot(w stage.StateWriter, put func(*encoder, *entry[S])) {
 // of an entry that is damaged.
 func (b *base[S]) restore(key string, value []byte, get func(d *decoder, e *entry[S], progress int64)) (*entry[S], error) {
 	d := &decoder{b: value}
-	if v := d.byte(); d.err == nil && v != stateVersion {
-		return nil, fmt.Errorf("%s: the state has version %d, which this program does not know", b.results.stage, v)
-	}
+	d.version()
 	progress := d.varint()
 	e := &entry[S]{key: key, seq: d.uvarint()}
 	touched := d.bool()
@@ -75,6 +73,17 @@ func (b *base[S]) restore(key string, value []byte, get func(d *decoder, e *entr
 		b.touch(e)
 	}
 	return e, nil
+}
+
+// forgetAll drops every key, so that the next snapshot deletes all of them.
+func (b *base[S]) forgetAll() {
+	b.keys.all(func(e *entry[S]) {
+		e.live = false
+		if e.saved {
+			b.gone = append(b.gone, e.key)
+		}
+	})
+	b.keys, b.touched, b.dirty = table[S]{}, nil, nil
 }
 
 func (b *base[S]) putCells(e *encoder, cells []cell) {

@@ -2,6 +2,7 @@ package window_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -174,12 +175,27 @@ func TestAllowedLatenessCorrectsResults(t *testing.T) {
 		`{"k":"b","window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z","n":1}`,
 	})
 	equalLines(t, l.sides, []string{`late: {"k":"a"}`})
-	equalLines(t, l.reasons, []string{"late: it is of 1970-01-01T00:00:04Z, and its last window was closed for good at 1970-01-01T00:00:15Z; the watermark is 0s further, at 1970-01-01T00:00:15Z"})
+	equalLines(t, l.reasons, []string{"late: its time is 1970-01-01T00:00:04Z, but its window was closed when the watermark came to 1970-01-01T00:00:15Z"})
 	if r := l.rows[0]; r.time != 10*second-1 || r.watermark != 10*second-1 {
 		t.Errorf("first firing: time %d, watermark %d", r.time, r.watermark)
 	}
 	if r := l.rows[1]; r.time != 10*second-1 || r.watermark != 14_900_000_000 {
 		t.Errorf("correction: time %d, watermark %d", r.time, r.watermark)
+	}
+}
+
+func TestTheReasonOfALateRecordSaysWhatWasClosed(t *testing.T) {
+	const further = " was closed when the watermark came to 1970-01-01T00:00:10Z; it is now at 1970-01-01T00:01:30Z, 1m20s further"
+	for kind, want := range map[string]string{
+		"tumbling: 10s":                   "late: its time is 1970-01-01T00:00:09Z, but its window" + further,
+		"hopping: {size: 10s, every: 5s}": "late: its time is 1970-01-01T00:00:09Z, but the last of its windows" + strings.ReplaceAll(further, "00:00:10Z", "00:00:15Z"),
+		"session: {gap: 1s}":              "late: its time is 1970-01-01T00:00:09Z, but a session with it" + further,
+		"sliding: {last: 10s}":            "late: its time is 1970-01-01T00:00:09Z, but a sliding window takes records in the order of time, and the watermark is at 1970-01-01T00:01:30Z already, 1m21s further",
+	} {
+		want = strings.ReplaceAll(want, "15Z; it is now at 1970-01-01T00:01:30Z, 1m20s", "15Z; it is now at 1970-01-01T00:01:30Z, 1m15s")
+		l := newLane(t, build(t, "window: {by: k, "+kind+", aggregate: {n: count()}}"))
+		l.batch(0, record.None, at(90, `{"k":"a"}`), at(9, `{"k":"a"}`).under(90))
+		equalLines(t, l.reasons, []string{want})
 	}
 }
 

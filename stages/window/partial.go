@@ -1,0 +1,82 @@
+package window
+
+import (
+	"math"
+
+	"github.com/telluride-stream/telluride/engine/record"
+	"github.com/telluride-stream/telluride/engine/stage"
+)
+
+// Windows that have fired and are only kept for late records are not emitted
+// again: a late record makes them emit at once, so nothing is new in them.
+
+var (
+	_ stage.Partial = (*panes)(nil)
+	_ stage.Partial = (*sessions)(nil)
+	_ stage.Partial = (*counted)(nil)
+	_ stage.Partial = (*running)(nil)
+	_ stage.Partial = (*sliding)(nil)
+)
+
+// EmitPartial is [stage.Partial].
+func (o *panes) EmitPartial(c *stage.Context) {
+	for _, e := range o.byKey() {
+		if e.state.next == none {
+			continue
+		}
+		sent := int64(none)
+		for i := range e.state.panes {
+			first, last := o.grid.windows(e.state.panes[i].index)
+			for w := max(first, e.state.next, sent+1); w <= last; w++ {
+				start, end := o.grid.bounds(w)
+				o.emitPartial(c, e, o.content(e, w), result{start: start, end: end, time: end - 1})
+				sent = w
+			}
+		}
+	}
+	o.forgetAll()
+	o.fire, o.expire = schedule[*entry[paneState]]{}, schedule[*entry[paneState]]{}
+	o.fireAt, o.expireAt = math.MaxInt64, math.MaxInt64
+}
+
+// EmitPartial is [stage.Partial].
+func (o *sessions) EmitPartial(c *stage.Context) {
+	for _, e := range o.byKey() {
+		for _, s := range e.state.open {
+			if !s.fired {
+				o.emitPartial(c, e, s.cells, result{start: s.start, end: s.end, time: s.end - 1})
+			}
+		}
+	}
+	o.forgetAll()
+	o.queue = queue[appointment]{}
+}
+
+// EmitPartial is [stage.Partial].
+func (o *counted) EmitPartial(c *stage.Context) {
+	for _, e := range o.byKey() {
+		if s := &e.state; s.n > 0 {
+			o.emitPartial(c, e, s.cells, result{start: s.born, time: s.latest})
+		}
+	}
+	o.forgetAll()
+}
+
+// EmitPartial is [stage.Partial].
+func (o *running) EmitPartial(c *stage.Context) {
+	for _, e := range o.byKey() {
+		at := e.state.latest
+		if c.Watermark != record.MaxTime {
+			at = max(at, c.Watermark)
+		}
+		o.emitPartial(c, e, e.state.cells, result{start: e.state.born, time: at})
+	}
+	o.forgetAll()
+}
+
+// EmitPartial is [stage.Partial]. Every record has had its result, so there
+// is nothing to emit.
+func (o *sliding) EmitPartial(*stage.Context) {
+	o.forgetAll()
+	o.idle = queue[*entry[slidingState]]{}
+}
