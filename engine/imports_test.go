@@ -28,7 +28,7 @@ var layers = []struct{ pkg, may string }{
 	{"engine/checkpoint", "clock record"},
 	{"engine/telemetry", "stage"},
 	{"engine/topology", "clock expr record stage plan checkpoint telemetry"},
-	{"engine/change", "diag plan"},
+	{"engine/change", "conf diag plan"},
 	{"engine/api", "change diag plan"},
 	{"engine", "change clock diag stage plan checkpoint telemetry topology"},
 	{"engine/stagetest", "clock conf diag expr record stage"},

@@ -24,6 +24,9 @@ type Change struct {
 	// and to leave to their defaults again.
 	Set   map[string]string `json:"set,omitempty"`
 	Unset []string          `json:"unset,omitempty"`
+	// Types says what the values of Set were where they had a type: text,
+	// number or bool. A param of another type then refuses them.
+	Types map[string]string `json:"types,omitempty"`
 	// Source is a whole flow file; nil leaves the file as it is. File names it
 	// in messages.
 	Source []byte `json:"source,omitempty"`

@@ -21,6 +21,7 @@ type built struct {
 	source   stage.SourceSpec
 	operator stage.OperatorSpec
 	sink     stage.SinkSpec
+	feed     stage.FeedSpec
 }
 
 const fileName = "flow.yaml"
@@ -48,6 +49,8 @@ func build(k stage.Kind, config string) (b *built, diags diag.List) {
 		b.source = k.Source(decoded, b.builder)
 	case stage.RoleSink:
 		b.sink = k.Sink(decoded, b.builder)
+	case stage.RoleFeed:
+		b.feed = k.Feed(decoded, b.builder)
 	default:
 		b.operator = k.Operator(decoded, b.builder)
 	}
@@ -77,16 +80,11 @@ func (b *built) fill(in *record.Batch, payload string, r record.Record) (took bo
 	if err := b.projector.Project(r.Payload, r.Fields[:b.builder.Reads()]); err != nil {
 		return false, fmt.Errorf("%s: %w", payload, err)
 	}
-	if key := b.builder.Wanted(); key != nil && len(key.Fields) > 0 {
-		var values []record.Value
-		for _, f := range key.Fields {
-			v, err := f.Program.Eval(&expr.Scope{Record: &r})
-			if err != nil {
-				return false, nil // a partition makes a dead letter of it
-			}
-			values = append(values, v)
-		}
-		text := record.AppendKey(nil, values...)
+	text, ok := b.keyOf(&r)
+	if !ok {
+		return false, nil // a partition makes a dead letter of it
+	}
+	if text != nil {
 		key := in.Arena().Bytes(len(text))
 		copy(key, text)
 		r.Key = unsafeString(key)
@@ -94,4 +92,22 @@ func (b *built) fill(in *record.Batch, payload string, r record.Record) (took bo
 	}
 	in.Records = append(in.Records, r)
 	return true, nil
+}
+
+// keyOf is the record's key, nil when the stage wants none; ok is false when
+// the record has none.
+func (b *built) keyOf(r *record.Record) (text []byte, ok bool) {
+	key := b.builder.Wanted()
+	if key.Len() == 0 {
+		return nil, true
+	}
+	var values []record.Value
+	for _, f := range key.Fields {
+		v, err := f.Program.Eval(&expr.Scope{Record: r})
+		if err != nil {
+			return nil, false
+		}
+		values = append(values, v)
+	}
+	return record.AppendKey(nil, values...), true
 }

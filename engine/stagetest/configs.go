@@ -47,6 +47,10 @@ func (c *checked) make(t *testing.T, b *built) {
 		if b.sink.New(rt) == nil || b.sink.Text == "" {
 			t.Errorf("no sink, or no text: %+v", b.sink)
 		}
+	case stage.RoleFeed:
+		if b.feed.New(rt) == nil || b.feed.Text == "" {
+			t.Errorf("no feed, or no text: %+v", b.feed)
+		}
 	default:
 		if b.operator.New() == nil || b.operator.Text == "" {
 			t.Errorf("no operator, or no text: %+v", b.operator)

@@ -33,7 +33,7 @@ func (c *checked) schedule(rnd *rand.Rand) []element {
 	pace := 1 + rnd.Int64N(int64(3*time.Second))
 	var all []element
 	now, highest, watermark, seq := begin, begin, int64(record.MinTime), uint64(0)
-	for range 4 + rnd.IntN(20) {
+	for range 4 + rnd.IntN(12) {
 		now += rnd.Int64N(int64(700 * time.Millisecond))
 		e := element{now: now}
 		for range rnd.IntN(12) {
