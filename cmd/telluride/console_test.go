@@ -118,6 +118,37 @@ func TestAnUnbalancedRowIsMarked(t *testing.T) {
 	}
 }
 
+func TestTheSummaryIsShortOfWhatSaysLittle(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		r    flowReport
+		want string
+	}{
+		{
+			"a run that is too short for a rate", flowReport{Elapsed: 0.099, elapsed: "99ms", Records: 80, Results: 4, Rate: 808},
+			"x: ended after 99ms: 80 records in, 4 records out\n",
+		},
+		{
+			"a longer one", flowReport{Elapsed: 0.1, elapsed: "100ms", Records: 80, Results: 4, Rate: 800},
+			"x: ended after 100ms: 80 records in (800/s), 4 records out\n",
+		},
+		{
+			"late records among the dead letters", flowReport{elapsed: "9ms", DeadLetters: 3, DeadTo: "x.dead.ndjson", Late: 2},
+			"x: ended after 9ms: 0 records in, 0 records out\n  3 dead letters (2 of them late) → x.dead.ndjson\n",
+		},
+		{
+			"late records elsewhere", flowReport{elapsed: "9ms", DeadLetters: 1, DeadTo: "d", Late: 2, LateTo: "l"},
+			"x: ended after 9ms: 0 records in, 0 records out\n  1 dead letter → d\n  2 late records → l\n",
+		},
+	} {
+		c.r.Flow, c.r.Outcome, c.r.Balanced = "x", ended, true
+		var b bytes.Buffer
+		if writeSummary(&b, []flowReport{c.r}, "line", false); b.String() != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, &b, c.want)
+		}
+	}
+}
+
 func TestVersions(t *testing.T) {
 	info := &debug.BuildInfo{Settings: []debug.BuildSetting{
 		{Key: "vcs.revision", Value: "0123456789abcdef"}, {Key: "vcs.modified", Value: "true"},

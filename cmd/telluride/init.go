@@ -62,12 +62,15 @@ func (p *program) writeFirstFlow(name string) error {
 	case !errors.Is(err, fs.ErrExist):
 		return failed(err)
 	}
-	fmt.Fprintf(p.stdout, `
-next:
-  telluride run %s        Ctrl-C ends it
-  telluride validate %s   after a change
-  telluride stages              what a flow can be made of
-`, file, file)
+	fmt.Fprint(p.stdout, "\nnext:\n")
+	width := len("telluride validate ") + len(file)
+	for _, next := range [][2]string{
+		{"run " + file, "Ctrl-C ends it"},
+		{"validate " + file, "after a change"},
+		{"stages", "what a flow can be made of"},
+	} {
+		fmt.Fprintf(p.stdout, "  %-*s   %s\n", width, "telluride "+next[0], next[1])
+	}
 	return nil
 }
 

@@ -66,6 +66,30 @@ func (p *program) load(paths []string, s settings) ([]loaded, error) {
 	return flows, nil
 }
 
+// loadApart compiles files that need not run side by side, such as two
+// versions of one flow.
+func (p *program) loadApart(files, set []string) ([]loaded, error) {
+	flows := make([]loaded, len(files))
+	for i, file := range files {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w%s", file, reason(err), nearMiss(file))
+		}
+		flows[i] = loaded{file: file, src: src}
+	}
+	params, err := paramsFor(flows, set)
+	if err != nil {
+		return nil, err
+	}
+	compile := p.compiler(settings{})
+	for i := range flows {
+		f := &flows[i]
+		f.set = params[i]
+		f.plan, f.diags = compile(f.file, f.src, f.set)
+	}
+	return flows, nil
+}
+
 // compiler compiles flow files the way this process runs them.
 func (p *program) compiler(s settings) func(file string, src []byte, set map[string]string) (*plan.Plan, diag.List) {
 	registry := stages.All()

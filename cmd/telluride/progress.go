@@ -35,7 +35,7 @@ func (p *progress) line(flows []*engine.Flow, now time.Time) string {
 	p.note(all.records, now)
 	name := fmt.Sprintf("%d flows", len(flows))
 	if len(flows) == 1 {
-		name = flows[0].Plan.Name
+		name = flows[0].Current().Name
 	}
 	parts := []string{name, thousands(all.records) + " records", perSecond(p.rate)}
 	if all.size > 0 {
@@ -73,7 +73,7 @@ func (p *progress) note(records uint64, now time.Time) {
 func onlyFile(flows []*engine.Flow) string {
 	var sources []plan.Source
 	for _, f := range flows {
-		sources = append(sources, f.Plan.Sources...)
+		sources = append(sources, f.Current().Sources...)
 	}
 	if len(sources) != 1 {
 		return ""

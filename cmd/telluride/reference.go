@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/telluride-stream/telluride/engine/conf"
 	"github.com/telluride-stream/telluride/engine/flow"
+	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/stages"
 )
 
@@ -33,9 +35,10 @@ const (
 	groupStage  = "stage"
 	groupStep   = "step"
 	groupSink   = "sink"
+	groupFeed   = "feed"
 )
 
-var groups = []string{groupFlow, groupSource, groupStage, groupStep, groupSink}
+var groups = []string{groupFlow, groupSource, groupStage, groupStep, groupSink, groupFeed}
 
 var groupTitles = map[string]string{
 	groupFlow:   "The flow file",
@@ -43,6 +46,7 @@ var groupTitles = map[string]string{
 	groupStage:  "Stages, under stages:",
 	groupStep:   "Steps, under process: or straight under stages:",
 	groupSink:   "Sinks, under sink:, sinks:, dead_letter: or late:",
+	groupFeed:   "Feeds of changes, under control: config_queue:",
 }
 
 // referencePages makes the pages, by group and in the order of their declarations.
@@ -53,14 +57,14 @@ func referencePages() []page {
 		if name != "flow" {
 			name += "-keys"
 		}
-		byGroup[groupFlow] = append(byGroup[groupFlow], newPage(groupFlow, name, s.Summary, s.Example, s.Doc))
+		byGroup[groupFlow] = append(byGroup[groupFlow], newPage(groupFlow, name, s.Summary, s.Example, s.Doc, nil))
 	}
 	for _, s := range flow.Grammar() {
-		byGroup[groupStage] = append(byGroup[groupStage], newPage(groupStage, s.Name, s.Summary, s.Example, s.Doc))
+		byGroup[groupStage] = append(byGroup[groupStage], newPage(groupStage, s.Name, s.Summary, s.Example, s.Doc, nil))
 	}
 	for _, k := range stages.All().Kinds() {
 		group := k.Role.String()
-		byGroup[group] = append(byGroup[group], newPage(group, k.Name, k.Summary, k.Example, k.Doc()))
+		byGroup[group] = append(byGroup[group], newPage(group, k.Name, k.Summary, k.Example, k.Doc(), k.Meta))
 	}
 	var pages []page
 	for _, g := range groups {
@@ -69,7 +73,7 @@ func referencePages() []page {
 	return pages
 }
 
-func newPage(group, name, summary, example string, doc *conf.Doc) page {
+func newPage(group, name, summary, example string, doc *conf.Doc, meta []stage.MetaKey) page {
 	var b strings.Builder
 	title := group + " `" + name + "`"
 	if group == groupFlow {
@@ -88,7 +92,24 @@ func newPage(group, name, summary, example string, doc *conf.Doc) page {
 	} else {
 		fmt.Fprintf(&b, "\nIt has no fields: write `%s: {}`.\n", name)
 	}
+	b.WriteString(metaTable(group, meta))
 	return page{group: group, name: name, summary: summary, text: b.String()}
+}
+
+// metaTable is what expressions find behind meta.
+func metaTable(group string, meta []stage.MetaKey) string {
+	if len(meta) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("\n## Metadata\n\nWhat expressions find of its records; nil where a record has none.\n\n| name | meaning |\n|---|---|\n")
+	if group == groupSource {
+		meta = append(slices.Clone(meta), stage.MetaKey{Name: "source", Doc: "The name of the source."})
+	}
+	for _, key := range meta {
+		fmt.Fprintf(&b, "| `meta.%s` | %s |\n", key.Name, key.Doc)
+	}
+	return b.String()
 }
 
 // index is the page that leads to the others.

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/telluride-stream/telluride/engine"
+	"github.com/telluride-stream/telluride/engine/api"
 	"github.com/telluride-stream/telluride/engine/diag"
 )
 
@@ -21,6 +25,8 @@ type runFlags struct {
 	logFormat, logLevel string
 	summary             string
 	quiet               bool
+	watch               bool
+	stateDir            string
 }
 
 func newRun(p *program) *cobra.Command {
@@ -36,6 +42,11 @@ The first SIGINT (Ctrl-C) or SIGTERM drains: what was read is finished and
 written, nothing more is read. The second one, or --drain-timeout, aborts.
 Both say what was left.
 
+A flow whose file is edited takes the change over without losing a record; an
+edit that is wrong is reported, and changes nothing. In a folder, a new file
+starts a flow, and a flow whose file is removed is drained. The run ends when
+every flow has. Params and flows can also be changed with telluride apply.
+
 Results go to the sinks of the flows. Progress, messages and the summary go to
 standard error, so that standard output can be piped.
 
@@ -47,6 +58,7 @@ flow is invalid; then none was started.`,
 		Example: `  telluride run hello.yaml
   telluride run flows/quickstart.yaml --set count=1000
   telluride run flows/                         every flow of a folder
+  telluride run flow.yaml --watch=false        edits wait for the next run
   telluride run flow.yaml | jq .mean           results are NDJSON in a pipe
   cat readings.ndjson | telluride run flows/readings_file.yaml --set path=-`,
 		Args:              atLeastOnePath,
@@ -57,7 +69,9 @@ flow is invalid; then none was started.`,
 	}
 	f := c.Flags()
 	f.StringArrayVar(&fl.set, "set", nil, "set a param: `name=value`, or flow.name=value for one of several flows; may be repeated")
-	f.DurationVar(&fl.drainTimeout, "drain-timeout", 30*time.Second, "how long the first interrupt lets flows finish; 0: as long as it takes")
+	f.DurationVar(&fl.drainTimeout, "drain-timeout", 30*time.Second, "how long the first interrupt, or a change, lets flows finish; 0: as long as an interrupt takes, and 30s for a change")
+	f.BoolVar(&fl.watch, "watch", true, "take over edits of the flow files while the flows run")
+	f.StringVar(&fl.stateDir, "state-dir", "", "folder of this run's state and its socket; default: $"+stateVariable+", else one made of the paths, below ~/.local/state/telluride")
 	f.IntVar(&fl.lanes, "lanes", 0, "lanes of every partition with a key, instead of what the flow says; 0: what the flow says")
 	f.IntVar(&fl.batchSize, "batch-size", 0, "records that a batch aims at; 0: 512")
 	f.StringVar(&fl.logFormat, "log-format", "text", "how messages are written: text or json")
@@ -96,18 +110,80 @@ func (p *program) run(paths []string, fl runFlags) error {
 	}
 	con := p.console()
 	r := &runner{flags: fl, console: con, log: logger(con, fl), grace: p.grace}
-	r.engine = engine.New(engine.Config{
-		Log: r.log, Stdout: con.Stdout(), Terminal: con.outTerm, Width: width(p.stdout),
+	state, chosen, err := p.openState(fl.stateDir, paths)
+	switch {
+	case err != nil && chosen:
+		return failed(err)
+	case err != nil:
+		r.log.Warn("telluride status and apply cannot reach this run", "error", err)
+	default:
+		defer state.close()
+	}
+	// Who asks from now on waits until the flows have started.
+	ln, err := listen(state)
+	if err != nil {
+		r.log.Warn("telluride status and apply cannot reach this run", "error", err)
+	}
+	r.host = engine.NewHost(engine.HostConfig{
+		Engine:  engine.Config{Log: r.log, Stdout: con.Stdout(), Terminal: con.outTerm, Width: width(p.stdout)},
+		Compile: p.compiler(fl.settings), DrainTimeout: fl.drainTimeout,
 	})
+	r.changes = newChanges(r.host, r.told)
 	p.askForInput(con, flows)
 	signals, stop := p.signals()
 	defer stop()
-	for _, f := range flows {
-		running := r.engine.Start(f.plan)
-		if !con.errTerm {
-			r.log.Info("started", "flow", f.plan.Name, "version", f.plan.Version, "file", f.file)
+	if err := r.start(flows); err != nil {
+		if ln != nil {
+			_ = ln.Close()
 		}
-		r.flows = append(r.flows, running)
+		return err
+	}
+	return r.serve(paths, flows, ln, signals)
+}
+
+// listen opens the socket of a run; there is none without a state folder.
+func listen(state *stateFolder) (net.Listener, error) {
+	if state == nil {
+		return nil, nil
+	}
+	return api.Listen(state.socket())
+}
+
+// start starts the flows, all of them or none.
+func (r *runner) start(flows []loaded) error {
+	for _, f := range flows {
+		_, list := r.host.Start(f.file, f.src, f.set)
+		// What the compiler says again has been said.
+		list = slices.DeleteFunc(list, func(d diag.Diagnostic) bool { return slices.Contains(f.diags, d) })
+		diag.Print(r.console.Stderr(), list, map[string][]byte{f.file: f.src}, r.console.colour)
+		if list.HasErrors() {
+			r.stop()
+			r.host.Close()
+			return &exitError{code: exitFailed}
+		}
+	}
+	if !r.console.errTerm {
+		for _, f := range r.host.Status() {
+			r.log.Info("started", "flow", f.Name, "version", f.Version, "file", f.File)
+		}
+	}
+	return nil
+}
+
+// serve runs what runs beside the flows until they have ended.
+func (r *runner) serve(paths []string, flows []loaded, ln net.Listener, signals <-chan os.Signal) error {
+	r.watching = startService(func(ctx context.Context) error {
+		if !r.flags.watch {
+			return nil
+		}
+		return watch(paths, flows, r.log).Run(ctx, r.changes.submit)
+	}, r.log, "watch")
+	defer r.watching.stop()
+	if ln != nil {
+		serving := startService(func(ctx context.Context) error {
+			return api.Serve(ctx, ln, api.Handler(served{r.host, r.changes}, r.log), r.log)
+		}, r.log, "api")
+		defer serving.stop()
 	}
 	return r.wait(signals)
 }
@@ -166,7 +242,7 @@ func (fl *runFlags) form(terminal bool) string {
 func names(flows []*engine.Flow) string {
 	var list []string
 	for _, f := range flows {
-		list = append(list, f.Plan.Name)
+		list = append(list, f.Current().Name)
 	}
 	return strings.Join(list, ", ")
 }

@@ -33,6 +33,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, ".state"))
 			// A program under the race detector sleeps a second before it exits, if it is let.
 			e.Setenv("GORACE", "atexit_sleep_ms=0")
 			for _, name := range []string{"flows", "testdata"} {

@@ -57,7 +57,7 @@ func reportOf(f *engine.Flow, asked bool) flowReport {
 	s, t := f.Summary(), totalsOf(f)
 	how, err := outcome(f, asked)
 	r := flowReport{
-		Flow: f.Plan.Name, File: f.Plan.File, Version: f.Plan.Version, Outcome: how,
+		Flow: f.Current().Name, File: f.Current().File, Version: f.Current().Version, Outcome: how,
 		Elapsed: s.Elapsed.Seconds(), elapsed: lasting(s.Elapsed),
 		Records: t.records, Results: t.results, Rate: mean(t.records, s.Elapsed),
 		Restarts: s.Restarts, Unsaved: s.Unsaved, DeadLetters: s.Lettered, Late: t.late,
@@ -66,11 +66,11 @@ func reportOf(f *engine.Flow, asked bool) flowReport {
 	if err != nil {
 		r.Error = err.Error()
 	}
-	if s.Lettered > 0 && f.Plan.Dead != nil {
-		r.DeadTo = sinkText(f.Plan.Dead.Kind, f.Plan.Dead.Spec)
+	if s.Lettered > 0 && f.Current().Dead != nil {
+		r.DeadTo = sinkText(f.Current().Dead.Kind, f.Current().Dead.Spec)
 	}
-	if t.late > 0 && f.Plan.Late != nil {
-		r.LateTo = sinkText(f.Plan.Late.Kind, f.Plan.Late.Spec)
+	if t.late > 0 && f.Current().Late != nil {
+		r.LateTo = sinkText(f.Current().Late.Kind, f.Current().Late.Spec)
 	}
 	for _, row := range f.Ledger.Rows() {
 		c := row.Counts()
@@ -94,8 +94,11 @@ func sinkText(kind string, spec stage.SinkSpec) string {
 
 // summary is one line: how the flow ended and what went through it.
 func (r *flowReport) summary() string {
-	line := fmt.Sprintf("%s: %s after %s: %s in (%s), %s out",
-		r.Flow, r.Outcome, r.elapsed, plural(int(r.Records), "record"), perSecond(r.Rate), plural(int(r.Results), "record"))
+	in := plural(int(r.Records), "record") + " in"
+	if r.Elapsed >= 0.1 { // the rate of less would be that of starting up
+		in += " (" + perSecond(r.Rate) + ")"
+	}
+	line := fmt.Sprintf("%s: %s after %s: %s, %s out", r.Flow, r.Outcome, r.elapsed, in, plural(int(r.Results), "record"))
 	if r.Restarts > 0 {
 		line += ", " + plural(r.Restarts, "restart")
 	}
@@ -109,9 +112,13 @@ func (r *flowReport) notes() []string {
 		notes = append(notes, "error: "+r.Error)
 	}
 	if r.DeadLetters > 0 {
-		notes = append(notes, plural(int(r.DeadLetters), "dead letter")+to(r.DeadTo, "rejected to where they came from"))
+		letters := plural(int(r.DeadLetters), "dead letter")
+		if r.Late > 0 && r.LateTo == "" {
+			letters += fmt.Sprintf(" (%s of them late)", thousands(r.Late))
+		}
+		notes = append(notes, letters+to(r.DeadTo, "rejected to where they came from"))
 	}
-	if r.Late > 0 {
+	if r.Late > 0 && (r.LateTo != "" || r.DeadLetters == 0) {
 		notes = append(notes, plural(int(r.Late), "late record")+to(r.LateTo, "among the dead letters"))
 	}
 	if r.Unsaved > 0 && r.Outcome != unread {

@@ -37,7 +37,8 @@ func totalsOf(f *engine.Flow) totals {
 
 // isSide says whether a sink takes dead letters or late records, not results.
 func isSide(f *engine.Flow, sink string) bool {
-	return f.Plan.Dead != nil && f.Plan.Dead.Name == sink || f.Plan.Late != nil && f.Plan.Late.Name == sink
+	p := f.Current()
+	return p.Dead != nil && p.Dead.Name == sink || p.Late != nil && p.Late.Name == sink
 }
 
 // How a flow ended.
