@@ -1,12 +1,16 @@
 package file
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/telluride-stream/telluride/engine/conf"
+	"github.com/telluride-stream/telluride/engine/diag"
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
 )
@@ -39,7 +43,11 @@ func Source() stage.Kind {
 		(*Config).bind, build).WithExample(`file:
   path: "readings/*.csv"
   csv: {types: {zip: string}}
-`)
+`).WithMeta(
+		stage.MetaKey{Name: "file", Doc: "The path of the file."},
+		stage.MetaKey{Name: "line", Doc: "The line on which the record begins, from 1."},
+		stage.MetaKey{Name: "offset", Doc: "The byte of the file at which it begins, from 0; of a file ending in .gz, that of its decompressed content."},
+	)
 }
 
 func (c *Config) bind(f *conf.Fields) {
@@ -135,12 +143,31 @@ func build(c *Config, b *stage.Builder) stage.SourceSpec {
 	text := c.Path.Value
 	if text == stdin {
 		text = "standard input"
+	} else {
+		c.warnMissing(b)
 	}
 	return stage.SourceSpec{
 		New:  func(rt stage.Runtime) stage.Source { return newReader(*c, rt) },
 		Raw:  true,
 		Text: text,
 	}
+}
+
+// warnMissing warns of a file that is not there. It may come until the flow runs.
+func (c *Config) warnMissing(b *stage.Builder) {
+	path := c.Path.Value
+	if _, err := os.Stat(path); path == "" || isGlob(path) || !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	advice := "paths are relative to the working directory"
+	beside := filepath.Join(b.Dir, path)
+	if _, err := os.Stat(beside); err == nil && !filepath.IsAbs(path) {
+		advice += fmt.Sprintf("; the folder of the flow has it: write %q", beside)
+	}
+	b.Diags.Add(diag.Diagnostic{
+		Severity: diag.Warning, Span: c.Path.Span,
+		Message: fmt.Sprintf("%s: the file %q does not exist", b.Name, path), Advice: advice,
+	})
 }
 
 // stdin is the path of standard input.

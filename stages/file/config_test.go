@@ -1,6 +1,8 @@
 package file
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -36,6 +38,9 @@ func check(t *testing.T, k stage.Kind, yaml string, schema *expr.Schema) string 
 
 func TestProblemsOfTheConfigAreReportedWhereTheyStand(t *testing.T) {
 	known := (&expr.Schema{}).With("sensor_id", expr.String)
+	t.Chdir(t.TempDir())
+	write(t, "a", "")
+	write(t, "a.gz", "")
 	for _, c := range []struct {
 		kind stage.Kind
 		yaml string
@@ -44,6 +49,8 @@ func TestProblemsOfTheConfigAreReportedWhereTheyStand(t *testing.T) {
 		{Source(), Source().Example, nil},
 		{Source(), `file: {path: "-"}`, nil},
 		{Source(), `file: {}`, []string{"path is missing"}},
+		{Source(), `file: {path: b.csv}`, []string{`f.yaml:1:14: warning: file: the file "b.csv" does not exist; paths are relative to the working directory`}},
+		{Source(), `file: {path: "no/*.csv"}`, nil},
 		{Source(), `file: {path: "a[.csv"}`, []string{"is not a glob"}},
 		{Source(), `file: {path: "-", follow: true}`, []string{"standard input cannot be followed"}},
 		{Source(), `file: {path: "*.log", follow: true}`, []string{"follow reads one file"}},
@@ -88,5 +95,19 @@ func TestTheFormatFollowsTheName(t *testing.T) {
 		if have := (&Config{}).formatOf(path); have != want {
 			t.Errorf("%s: got %s, want %s", path, have, want)
 		}
+	}
+}
+
+func TestAFileBesideTheFlowIsSuggested(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("flows", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join("flows", "a.ndjson"), "")
+	var diags diag.List
+	b := &stage.Builder{Name: "file", Diags: &diags, Dir: "flows", Layout: record.NewLayout()}
+	build(&Config{Path: conf.Text{Value: "a.ndjson"}}, b)
+	if len(diags) != 1 || diags.HasErrors() || !strings.HasSuffix(diags[0].Advice, `the folder of the flow has it: write "flows/a.ndjson"`) {
+		t.Errorf("%v", diags)
 	}
 }

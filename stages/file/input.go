@@ -171,7 +171,7 @@ func openError(path string, err error) error {
 		if dir, err := os.Getwd(); err == nil && !os.IsPathSeparator(path[0]) {
 			where = "; paths are relative to the working directory " + dir
 		}
-		return fmt.Errorf("open %q: no such file%s: %w", path, where, fs.ErrNotExist)
+		return fmt.Errorf("open %q: %w%s", path, fs.ErrNotExist, where)
 	}
 	var at *fs.PathError
 	if errors.As(err, &at) {

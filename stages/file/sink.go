@@ -162,7 +162,7 @@ func (w *writer) Write(_ context.Context, records []record.Record) (int, error) 
 func (w *writer) append(dst []byte, r *record.Record) []byte {
 	switch {
 	case w.config.opaque:
-		return append(append(dst, r.Payload...), '\n')
+		return record.AppendMessage(dst, r.Payload)
 	case w.config.Format == formatCSV:
 		for i, slot := range w.config.slots {
 			w.values[i] = r.Field(slot)

@@ -367,7 +367,7 @@ func TestWhatCannotBeReadIsSaidBeforeAnythingRuns(t *testing.T) {
 		path string
 		want []string
 	}{
-		{"no/such.ndjson", []string{`open "no/such.ndjson": no such file; paths are relative to the working directory /`}},
+		{"no/such.ndjson", []string{`open "no/such.ndjson": file does not exist; paths are relative to the working directory /`}},
 		{"no/*.ndjson", []string{`no file matches "no/*.ndjson"; paths are relative to the working directory /`}},
 		{dir, []string{"it is a folder", filepath.Join(dir, "*.ndjson")}},
 		{write(t, filepath.Join(dir, "a.gz")+"x", "plain"), nil},

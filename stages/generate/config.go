@@ -45,7 +45,7 @@ func Source() stage.Kind {
   sensors: {lines: 2, devices: 3, sensors: 4}
   every: 50ms
   seed: 1
-`)
+`).WithMeta(stage.MetaKey{Name: "index", Doc: "The number of the record, from 0; the same again after a restart."})
 }
 
 func (c *Config) bind(f *conf.Fields) {
@@ -54,8 +54,8 @@ func (c *Config) bind(f *conf.Fields) {
 	f.Exprs(&c.Rows, "rows", "The fields of each row, as expressions. They may name the fields above them, and index (0, 1, 2, …), random (evenly distributed from 0 to 1), normal (mean 0, variance 1) and now().").NotEmpty()
 	f.OneOf("sensors", "rows")
 	f.Duration(&c.Every, "every", 50*time.Millisecond, "The time between two readings of one sensor, or between two rows.").Min(time.Microsecond)
-	f.Int64(&c.Count, "count", 0, "Stop after this many records; 0: never.").Min(0)
-	c.Seeded = f.Int64(&c.Seed, "seed", 0, "Makes the values repeatable. Default: others in each run.").Given()
+	f.Int64(&c.Count, "count", 0, "Stop after this many records; 0: never.").Min(0).Optional()
+	c.Seeded = f.Int64(&c.Seed, "seed", 0, "Makes the values repeatable. Default: others in each run.").Optional().Given()
 	var start conf.Text
 	c.Started = f.Text(&start, "start", "", "The time of the first records, as 2024-05-01T00:00:00Z. Default: when the flow starts.").NotEmpty().Given()
 	if c.Started && start.Value != "" {

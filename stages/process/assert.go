@@ -32,6 +32,7 @@ func (c *assertConfig) bind(f *conf.Fields) {
 
 func (c *assertConfig) build(b *stage.Builder) stage.OperatorSpec {
 	that := b.Condition(c.that)
+	warnConstant(b, c.that, that, "it holds for every record", "every record becomes a dead letter")
 	o := &assertion{that: that, text: shortened(c.that.Value, 200), reason: c.reason}
 	if that != nil {
 		for _, path := range that.Paths() {

@@ -21,6 +21,7 @@ func (c *filterConfig) bind(f *conf.Fields) {
 
 func (c *filterConfig) build(b *stage.Builder) stage.OperatorSpec {
 	when := b.Condition(c.when)
+	warnConstant(b, c.when, when, "every record passes", "no record passes")
 	return stage.OperatorSpec{
 		New:        func() stage.Operator { return &filter{when} },
 		RecordWise: true,

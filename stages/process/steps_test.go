@@ -107,7 +107,7 @@ func TestStepsDoWhatTheirPagesSay(t *testing.T) {
 			out:   []string{`{"reading":5,"line":"a"}`},
 			dead: []string{
 				`{"reading":120,"line":"a"} assert: "reading < 100 && line != 'x'" is false (reading = 120, line = "a")`,
-				`{"line":"a"} assert: "reading < 100 && line != 'x'" cannot be told: "reading < 100": reading is missing (nil), cannot compare (reading = missing, line = "a")`,
+				`{"line":"a"} assert: "reading < 100 && line != 'x'" cannot be told: "reading < 100": reading is missing (nil), so it cannot be compared (reading = missing, line = "a")`,
 			},
 		},
 		{

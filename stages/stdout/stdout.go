@@ -82,7 +82,7 @@ func (p *printer) Write(_ context.Context, records []record.Record) (int, error)
 			}
 		}
 		if p.opaque {
-			p.buffer = append(append(p.buffer, records[i].Payload...), '\n')
+			p.buffer = record.AppendMessage(p.buffer, records[i].Payload)
 		} else {
 			p.buffer = record.AppendLine(p.buffer, &records[i])
 		}
