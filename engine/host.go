@@ -38,6 +38,8 @@ type Host struct {
 	flows  []*hosted
 	closed bool
 	wg     sync.WaitGroup
+	quit   chan struct{} // closed: the feeds end
+	feeds  sync.WaitGroup
 }
 
 // NewHost makes a host without flows.
@@ -45,11 +47,12 @@ func NewHost(c HostConfig) *Host {
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = 30 * time.Second
 	}
-	return &Host{config: c, engine: New(c.Engine)}
+	return &Host{config: c, engine: New(c.Engine), quit: make(chan struct{})}
 }
 
-// Close ends the work on changes; those that wait are answered as rejected.
-// The flows go on.
+// Close ends the work on changes and then the feeds. What was submitted is
+// still done and answered; later ones are answered as rejected, and what feeds
+// bring then stays where it came from. The flows go on.
 func (h *Host) Close() {
 	h.mu.Lock()
 	if h.closed {
@@ -62,6 +65,8 @@ func (h *Host) Close() {
 	}
 	h.mu.Unlock()
 	h.wg.Wait()
+	close(h.quit)
+	h.feeds.Wait()
 }
 
 // Flows lists the flows in the order in which they were started.
@@ -91,7 +96,7 @@ func (h *Host) Start(file string, src []byte, set map[string]string) (*Flow, dia
 		list.Errorf(diag.Span{File: file}, "flow %q runs already", p.Name)
 		return nil, list
 	}
-	f := &hosted{host: h, name: p.Name, file: file, jobs: make(chan job, maxQueued)}
+	f := &hosted{host: h, name: p.Name, file: file, jobs: make(chan job, maxQueued), poked: make(chan struct{}, 1)}
 	version, warnings := h.recall(f, p, src, set)
 	list = append(list, warnings...)
 	f.become(version)
@@ -102,6 +107,7 @@ func (h *Host) Start(file string, src []byte, set map[string]string) (*Flow, dia
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.flow = h.engine.Start(version.plan)
+	h.feeds.Go(f.tend)
 	return f.flow, list
 }
 
@@ -167,7 +173,7 @@ func (h *Host) Submit(c change.Change) <-chan change.Receipt {
 			return answer
 		}
 		select {
-		case f.jobs <- job{c, answer}:
+		case f.jobs <- job{change: c, answer: answer}:
 		default:
 			answer <- h.refused(c, fmt.Sprintf("%d changes wait already", maxQueued))
 		}

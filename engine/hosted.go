@@ -36,6 +36,8 @@ type hosted struct {
 	name string
 	file string
 	jobs chan job
+	// poked has the feeds looked at again. Its capacity is 1.
+	poked chan struct{}
 
 	mu       sync.Mutex
 	version  version
@@ -47,6 +49,8 @@ type hosted struct {
 type job struct {
 	change change.Change
 	answer chan<- change.Receipt
+	// problems are why a message is no change; with errors it is rejected.
+	problems diag.List
 }
 
 // version is what a flow runs: a file, and the params that were set.
@@ -167,6 +171,11 @@ func (f *hosted) next(c change.Change) (version, diag.List) {
 	}
 	v.set = with(v.set, c)
 	p, list := f.host.config.Compile(file, v.source, values(v.set))
+	if p != nil {
+		if wrong := c.Mistyped(p); len(wrong) > 0 {
+			list, p = append(list, wrong...), nil
+		}
+	}
 	if p != nil && p.Name != f.name {
 		list.Errorf(diag.Span{File: file}, "the file is for flow %q, not for %q", p.Name, f.name)
 		p = nil
@@ -180,41 +189,41 @@ func (f *hosted) work() {
 	clock := f.host.engine.config.Clock
 	retry := clock.NewTimer(time.Hour)
 	defer retry.Stop()
-	var again *job
 	for {
 		select {
 		case j, ok := <-f.jobs:
 			if !ok {
 				return
 			}
-			again = nil // a later change takes the place of one that is pending
-			if f.do(j.change, j.answer) == change.Pending {
-				again = &j
+			if f.do(j) == change.Pending {
 				retry.Reset(pendingRetry)
 			}
 		case <-retry.C():
-			if again == nil {
-				continue
-			}
-			if f.do(again.change, nil) == change.Pending {
+			f.mu.Lock()
+			again := f.pending
+			f.mu.Unlock()
+			if again != nil && f.do(job{change: *again}) == change.Pending {
 				retry.Reset(pendingRetry)
-			} else {
-				again = nil
 			}
 		}
 	}
 }
 
 // do applies a change, keeps its receipt and answers it.
-func (f *hosted) do(c change.Change, answer chan<- change.Receipt) change.Outcome {
-	r, known := f.known(c.ID)
+func (f *hosted) do(j job) change.Outcome {
+	r, known := f.known(j.change.ID)
 	if !known {
-		r = f.apply(c)
-		f.keep(c, r)
+		if j.problems.HasErrors() {
+			r = f.unreadable(j.change, j.problems)
+		} else {
+			r = f.apply(j.change)
+		}
+		f.keep(j.change, r)
 	}
-	if answer != nil {
-		answer <- r
+	if j.answer != nil {
+		j.answer <- r
 	}
+	f.poke()
 	return r.Outcome
 }
 
@@ -238,9 +247,13 @@ func (f *hosted) keep(c change.Change, r change.Receipt) {
 	if n := len(f.receipts); n > maxReceipts {
 		f.receipts = slices.Clone(f.receipts[n-maxReceipts:])
 	}
-	f.pending = nil
-	if r.Outcome == change.Pending {
+	switch {
+	case r.Outcome == change.Pending:
 		f.pending = &c
+	case f.pending == nil:
+	case r.Outcome == change.Applied, r.Outcome == change.Unchanged, c.ID == f.pending.ID:
+		// A later change takes the place of one that is pending, unless it is refused.
+		f.pending = nil
 	}
 	text, err := json.Marshal(f.receipts)
 	f.mu.Unlock()

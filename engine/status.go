@@ -78,7 +78,12 @@ func (f *hosted) status() FlowStatus {
 			s.State, s.Reason = "failed", err.Error()
 		}
 	case pending != nil:
-		s.State, s.Reason = "pending", receipts[len(receipts)-1].Reason
+		s.State = "pending"
+		for _, r := range receipts {
+			if r.ID == pending.ID {
+				s.Reason = r.Reason
+			}
+		}
 	}
 	for _, p := range v.plan.Params {
 		one := ParamStatus{Name: p.Name, Value: p.Value.Text(), From: p.From}

@@ -95,6 +95,7 @@ func (b *builder) prepare(nodes []plan.Node, lanes int) (int, error) {
 					name: n.Name, stateful: n.Spec.Stateful, coord: b.g.coord, row: row,
 					driver: stage.NewDriver(n.Name, op, b.g.plan.Batch, n.FlushAlways),
 				}
+				o.driver.Context.Now, o.driver.Context.Watermark = b.g.now, b.watermark()
 				if n.Spec.Makes {
 					o.nested = newNested(b.g.plan.Layout)
 				}
@@ -109,6 +110,19 @@ func (b *builder) prepare(nodes []plan.Node, lanes int) (int, error) {
 		}
 	}
 	return lanes, nil
+}
+
+// watermark is that of the last commit, at which nothing was held anywhere.
+func (b *builder) watermark() int64 {
+	low := int64(record.MaxTime)
+	for i := range b.g.plan.Sources {
+		p, ok := b.g.last.Positions[b.g.plan.Sources[i].Name]
+		if !ok {
+			return record.MinTime
+		}
+		low = min(low, p.Watermark)
+	}
+	return low
 }
 
 // joinLanes is the number of lanes behind branches: the same number when all
