@@ -115,8 +115,7 @@ func (f *Flow) session() (err error) {
 	defer func() {
 		for _, in := range now.intakes {
 			if closing := in.Close(); closing != nil {
-				// Not %w: only the loss of a session has the flow start again.
-				err = errors.Join(err, fmt.Errorf("source %s: close: %v", in.Name, closing))
+				err = errors.Join(err, fmt.Errorf("source %s: close: %v", in.Name, closing)) //nolint:errorlint // %w would keep a transient mark, and the flow would start again
 			}
 		}
 	}()

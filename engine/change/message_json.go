@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -17,7 +16,7 @@ import (
 type member struct {
 	name  string
 	value json.RawMessage
-	at    int // the offset behind the name
+	at    int // the offset of the value
 }
 
 // kind is what a value is: object, list, text, number, bool or null.
@@ -45,8 +44,7 @@ type message struct {
 
 func parseJSON(c *Change, text []byte, problems *diag.List) {
 	m := message{text, problems}
-	if bad := firstBad(text); bad >= 0 {
-		m.fail(bad, fmt.Sprintf("the message is not text: byte 0x%02x is not UTF-8", text[bad]), "send it as UTF-8")
+	if !m.sound() {
 		return
 	}
 	all, ok := m.members(text, 0, "the message")
@@ -141,55 +139,53 @@ func shown(m member) string {
 	}
 }
 
-// members are those of an object that begins at an offset of the message. ok
-// is false, and a problem added, when it is none.
+// sound says whether the message is JSON, and adds a problem when it is not.
+func (m message) sound() bool {
+	if bad := firstBad(m.text); bad >= 0 {
+		m.fail(bad, fmt.Sprintf("the message is not text: byte 0x%02x is not UTF-8", m.text[bad]), "send it as UTF-8")
+		return false
+	}
+	var whole json.RawMessage
+	err := json.Unmarshal(m.text, &whole)
+	if err == nil {
+		return true
+	}
+	where := len(m.text)
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		where = max(0, int(syntax.Offset)-1)
+	}
+	m.fail(where, "the message is not valid JSON: "+err.Error(), "")
+	return false
+}
+
+// members are those of an object that begins at an offset of the message,
+// which is sound. ok is false, and a problem added, when it is no object.
 func (m message) members(text []byte, base int, what string) (all []member, ok bool) {
 	d := json.NewDecoder(bytes.NewReader(text))
-	at := func() int { return base + int(d.InputOffset()) }
-	bad := func(err error) ([]member, bool) {
-		where, why := at(), err.Error()
-		var syntax *json.SyntaxError
-		switch {
-		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-			where, why = base+len(text), "it ends too early"
-		case errors.As(err, &syntax):
-			where = base + max(0, int(syntax.Offset)-1)
-		}
-		m.fail(where, what+" is not valid JSON: "+why, "")
-		return nil, false
-	}
-	first, err := d.Token()
-	if err != nil {
-		return bad(err)
-	}
-	if first != json.Delim('{') {
+	if first, err := d.Token(); err != nil || first != json.Delim('{') {
 		m.fail(base, what+" is no JSON object", `send params as {"name": value}`)
 		return nil, false
 	}
 	seen := map[string]bool{}
 	for d.More() {
 		name, err := d.Token()
-		if err != nil {
-			return bad(err)
+		var one member
+		if err == nil {
+			err = d.Decode(&one.value)
 		}
-		one := member{name: name.(string), at: at()} // nothing else is a token here
-		if err := d.Decode(&one.value); err != nil {
-			return bad(err)
+		if err != nil { // it was sound before
+			m.fail(base, what+" is not valid JSON: "+err.Error(), "")
+			return nil, false
 		}
+		one.name = name.(string) // no other token stands before a value
+		one.at = base + int(d.InputOffset()) - len(one.value)
 		if seen[one.name] {
 			m.fail(one.at, fmt.Sprintf("%s has %q twice", what, one.name), "leave one of them out")
 			return nil, false
 		}
 		seen[one.name] = true
-		one.at = at() - len(one.value)
 		all = append(all, one)
-	}
-	if _, err := d.Token(); err != nil {
-		return bad(err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		m.fail(at(), "something follows the JSON object", "send one object in a message")
-		return nil, false
 	}
 	return all, true
 }

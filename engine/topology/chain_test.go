@@ -17,8 +17,6 @@ func stepNode(name string, f stepFunc) *plan.Operator {
 	return &plan.Operator{Name: name, Kind: "step", Spec: stage.OperatorSpec{RecordWise: true, New: func() stage.Operator { return f }}}
 }
 
-func passing(*stage.Context, *record.Record) stage.Verdict { return stage.Pass }
-
 func on(key string, do func(*stage.Context, *record.Record) stage.Verdict) stepFunc {
 	return func(c *stage.Context, r *record.Record) stage.Verdict {
 		if r.Field(0).Str() == key {

@@ -73,8 +73,7 @@ func (w *writer) patiently(ctx context.Context, what string, try func() error) e
 		if w.deadline > 0 {
 			left := w.deadline - w.clock.Now().Sub(start)
 			if left <= 0 {
-				// Not %w: a transient error would have the flow start again.
-				return fmt.Errorf("%w (%v, %d tries): %v", errSinkDeadline, w.deadline, n+1, err)
+				return fmt.Errorf("%w (%v, %d tries): %v", errSinkDeadline, w.deadline, n+1, err) //nolint:errorlint // %w would keep a transient mark, and the flow would start again
 			}
 			pause = min(pause, left)
 		}
@@ -161,8 +160,7 @@ func (w *writer) close() error {
 	}
 	w.opened = false
 	if err := guarded(w.sink.Close); err != nil {
-		// Not %w: no error of a sink has the flow start again.
-		return fmt.Errorf("sink %s: close: %v", w.name, err)
+		return fmt.Errorf("sink %s: close: %v", w.name, err) //nolint:errorlint // as above
 	}
 	return nil
 }
