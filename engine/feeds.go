@@ -98,8 +98,8 @@ const (
 func (f *hosted) feed(p plan.Feed) *feeding {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &feeding{flow: f, plan: p, cancel: cancel, closing: make(chan struct{}), taken: make(chan taken, maxUnanswered)}
-	rt := f.host.engine.runtime(f.running())
-	rt.Name = p.Name
+	config := f.host.engine.config
+	rt := stage.Runtime{Flow: f.name, Name: p.Name, Clock: config.Clock, Log: config.Log.With("flow", f.name)}
 	feed := p.Spec.New(rt)
 	r.answers.Go(r.answer)
 	r.feeds.Go(func() {

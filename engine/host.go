@@ -140,7 +140,7 @@ func (h *Host) target(c change.Change) (*hosted, string) {
 			return f, ""
 		}
 	}
-	if c.Source == nil && len(h.flows) == 1 {
+	if c.Source == nil && !c.Remove && len(h.flows) == 1 {
 		return h.flows[0], ""
 	}
 	if c.Source == nil {

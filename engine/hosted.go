@@ -92,6 +92,9 @@ func (f *hosted) become(v version) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.version = v
+	if v.plan != nil && v.plan.File != "" {
+		f.file = v.plan.File
+	}
 }
 
 // recall decides what a flow starts with. The store remembers which content of

@@ -84,6 +84,8 @@ Exit codes: 0 fine, 1 failed while running, 2 invalid flow or command line.`,
 		Example: `  telluride init                      write a first flow
   telluride run hello.yaml            run it; Ctrl-C ends it
   telluride validate flows/           check every flow of a folder
+  telluride status                    what runs, and with which params
+  telluride apply --set lanes=8       change it while it runs
   telluride stages window             what a window can do`,
 		Args:          cobra.ArbitraryArgs,
 		SilenceErrors: true,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -110,22 +111,27 @@ func (p *program) run(paths []string, fl runFlags) error {
 	}
 	con := p.console()
 	r := &runner{flags: fl, console: con, log: logger(con, fl), grace: p.grace}
-	state, chosen, err := p.openState(fl.stateDir, paths)
-	switch {
-	case err != nil && chosen:
+	state, err := r.openState(p, paths, flows)
+	if err != nil {
 		return failed(err)
-	case err != nil:
-		r.log.Warn("telluride status and apply cannot reach this run", "error", err)
-	default:
-		defer state.close()
 	}
+	defer state.close()
+	store, closeStore, err := state.store(flows, r.log)
+	if err != nil {
+		return failed(err)
+	}
+	defer func() {
+		if err := closeStore(); err != nil {
+			r.log.Error("close the state", "error", err)
+		}
+	}()
 	// Who asks from now on waits until the flows have started.
 	ln, err := listen(state)
 	if err != nil {
 		r.log.Warn("telluride status and apply cannot reach this run", "error", err)
 	}
 	r.host = engine.NewHost(engine.HostConfig{
-		Engine:  engine.Config{Log: r.log, Stdout: con.Stdout(), Terminal: con.outTerm, Width: width(p.stdout)},
+		Engine:  engine.Config{Store: store, Log: r.log, Stdout: con.Stdout(), Terminal: con.outTerm, Width: width(p.stdout)},
 		Compile: p.compiler(fl.settings), DrainTimeout: fl.drainTimeout,
 	})
 	r.changes = newChanges(r.host, r.told)
@@ -139,6 +145,26 @@ func (p *program) run(paths []string, fl runFlags) error {
 		return err
 	}
 	return r.serve(paths, flows, ln, signals)
+}
+
+// openState takes the run's state folder; nil when there is no place for one.
+// A run cannot share the folder of another, in which its flows run already.
+func (r *runner) openState(p *program, paths []string, flows []loaded) (*stateFolder, error) {
+	state, chosen, err := p.openState(r.flags.stateDir, paths)
+	onDisk := slices.ContainsFunc(flows, func(f loaded) bool { return f.plan.Durability == "disk" })
+	switch {
+	case err == nil:
+		return state, nil
+	case errors.Is(err, errStateInUse) && (chosen || onDisk):
+		return nil, fmt.Errorf("%w; end that run, or give this one a folder of its own with --state-dir", err)
+	case chosen:
+		return nil, err
+	case onDisk:
+		r.log.Warn("state is kept in memory, and telluride status and apply cannot reach this run", "error", err)
+	default:
+		r.log.Warn("telluride status and apply cannot reach this run", "error", err)
+	}
+	return nil, nil
 }
 
 // listen opens the socket of a run; there is none without a state folder.

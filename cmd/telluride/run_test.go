@@ -331,3 +331,73 @@ func TestReadingsFile(t *testing.T) {
 		}
 	}
 }
+
+// TestAnEditIsTakenOver edits the file of a flow while it runs, wrongly and
+// then well.
+func TestAnEditIsTakenOver(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	f := newFake()
+	file := write(t, strings.Replace(endless, "index: \"index\"", "index: \"index\", edit: \"'first'\"", 1))
+	edit := func(old, text string) {
+		src, err := os.ReadFile(file)
+		if err == nil {
+			err = os.WriteFile(file, []byte(strings.Replace(string(src), old, text, 1)), 0o644)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	var first, wrong, right sync.Once
+	f.out.wrote = func(all string) {
+		if strings.Contains(all, "first") {
+			first.Do(func() { edit("lanes", "lnaes") })
+		}
+		if strings.Contains(all, "second") {
+			right.Do(func() { f.signals <- syscall.SIGINT })
+		}
+	}
+	f.err.wrote = func(all string) {
+		if strings.Contains(all, "change was rejected") && strings.Contains(all, `did you mean "lanes"?`) {
+			wrong.Do(func() {
+				edit("lnaes", "lanes")
+				edit("first", "second")
+			})
+		}
+	}
+	if code := f.execute("run", file, "--summary", "json"); code != exitFine {
+		t.Fatalf("exit code %d: %s", code, &f.err)
+	}
+	if s := summaryOf(t, f); s.Outcome != drained || !s.Balanced || s.DeadLetters != 0 {
+		t.Errorf("summary %+v", s)
+	}
+	n := 0
+	for line := range strings.Lines(f.out.String()) {
+		if !strings.Contains(line, `"edit":"first"`) && !strings.Contains(line, `"edit":"second"`) {
+			t.Errorf("result %s", line)
+		}
+		n++
+	}
+	if n == 0 {
+		t.Error("no results")
+	}
+}
+
+func TestARunEndsWithItsLastFile(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	f := newFake()
+	file := write(t, endless)
+	var once sync.Once
+	f.out.wrote = func(string) {
+		once.Do(func() {
+			if err := os.Remove(file); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if code := f.execute("run", filepath.Dir(file), "--summary", "json"); code != exitFine {
+		t.Fatalf("exit code %d: %s", code, &f.err)
+	}
+	if s := summaryOf(t, f); s.Outcome != drained || s.Unsaved != 0 {
+		t.Errorf("summary %+v", s)
+	}
+}

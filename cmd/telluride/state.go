@@ -94,7 +94,8 @@ func (p *program) openState(flag string, paths []string) (s *stateFolder, chosen
 	}
 	// A process that ends may remove the folder at the moment that we take it.
 	for range 10 {
-		if s, err = lockState(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		s, err = lockState(dir)
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
 			break
 		}
 	}
@@ -135,6 +136,9 @@ func (s *stateFolder) socket() string { return filepath.Join(s.dir, socketName) 
 
 // close unlocks the folder, and removes it when nothing is in it.
 func (s *stateFolder) close() {
+	if s == nil {
+		return
+	}
 	for _, dir := range s.remove {
 		_ = os.Remove(dir) // it removes no folder that holds something
 	}

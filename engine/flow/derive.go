@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -18,10 +19,31 @@ func (c *compiler) derive() {
 		}
 	})
 	c.checkStateNames()
+	c.warnOfSources()
 	if p.Stateful {
 		for _, span := range c.lateness {
 			c.warn(span, "time: without out_of_order every record that is older than one before it is late",
 				"add out_of_order: 2s, or out_of_order: 0s if records come in order")
+		}
+	}
+}
+
+// warnOfSources warns where what is known of a source does not go with the
+// rest of the flow.
+func (c *compiler) warnOfSources() {
+	ordered := ""
+	plan.Walk(c.plan.Nodes, func(n plan.Node) {
+		if op, ok := n.(*plan.Operator); ok && op.Spec.Ordered && ordered == "" {
+			ordered = op.Name
+		}
+	})
+	for _, s := range c.plan.Sources {
+		if s.Spec.Unordered && ordered != "" {
+			c.warn(s.Span, fmt.Sprintf("%s: records lose their order, since several consumers read them, and stage %q depends on order", s.Name, ordered),
+				"use one consumer, or a stage that does not depend on order")
+		}
+		if s.Spec.Drops != "" && c.plan.Dead == nil {
+			c.warn(s.Span, s.Name+": "+s.Spec.Drops, s.Spec.DropsAdvice)
 		}
 	}
 }

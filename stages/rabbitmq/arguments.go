@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"gopkg.in/yaml.v3"
@@ -80,6 +81,9 @@ func (r argumentReader) value(n *yaml.Node) any {
 		}
 		return i
 	case "!!float":
+		if strings.Trim(scalar.Value, "+-0123456789") == "" {
+			r.fail(n, "the number does not fit 64 bits", "use a smaller one")
+		}
 		var x float64
 		if err := scalar.Decode(&x); err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
 			r.fail(n, "the number is not finite", "use another one")

@@ -59,7 +59,7 @@ func (c *configQueueConfig) check() (message, advice string) {
 }
 
 func buildConfigQueue(c *configQueueConfig, b *stage.Builder) stage.FeedSpec {
-	if c.declared && !c.dead.given && c.extra["x-dead-letter-exchange"] == nil {
+	if c.declared && !c.dead.given {
 		b.Diags.Add(diag.Diagnostic{
 			Severity: diag.Warning, Span: b.Span,
 			Message: b.Name + ": the queue has no dead_letter, so that the broker drops changes that are rejected",

@@ -113,7 +113,7 @@ func buildSource(c *sourceConfig, _ *stage.Builder) stage.SourceSpec {
 	case !c.declared:
 		spec.Drops = fmt.Sprintf("the broker drops what is rejected, unless queue %q has a dead-letter exchange", c.name.Value)
 		spec.DropsAdvice = "declare the queue with dead_letter: {exchange: …}, or add dead_letter: with a sink to the flow"
-	case !c.dead.given && c.extra["x-dead-letter-exchange"] == nil:
+	case !c.dead.given:
 		spec.Drops = fmt.Sprintf("queue %q has no dead_letter, so that the broker drops what is rejected", c.name.Value)
 		spec.DropsAdvice = "add dead_letter: {exchange: …} to declare, or dead_letter: with a sink to the flow"
 	}

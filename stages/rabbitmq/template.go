@@ -42,27 +42,49 @@ func parseTemplate(b *stage.Builder, name string, t conf.Text) template {
 			out.add(rest)
 			break
 		}
-		n := strings.Index(rest[i:], closing)
+		n := expressionEnd(rest[i+len(opening):])
 		if n < 0 {
 			from := at + utf8.RuneCountInString(rest[:i])
 			b.Diags.Add(diag.Diagnostic{Span: t.At(from, from+len(opening)), Message: b.Name + ": " + name + `: "{{" without "}}"`, Advice: `write "text {{ expression }} text"`})
 			return out
 		}
-		// A map in an expression ends in braces too.
-		for i+n+len(closing) < len(rest) && rest[i+n+len(closing)] == '}' {
-			n++
-		}
 		out.add(rest[:i])
-		source := rest[i+len(opening) : i+n]
+		source := rest[i+len(opening):][:n]
 		from := at + utf8.RuneCountInString(rest[:i+len(opening)])
 		out.compile(b, name, source, t.At(from, from+utf8.RuneCountInString(source)))
-		at += utf8.RuneCountInString(rest[:i+n+len(closing)])
-		rest = rest[i+n+len(closing):]
+		end := i + len(opening) + n + len(closing)
+		at += utf8.RuneCountInString(rest[:end])
+		rest = rest[end:]
 	}
 	if len(out.parts) == 1 && out.parts[0].program == nil {
 		out.fixed, out.parts = out.parts[0].text, nil
 	}
 	return out
+}
+
+// expressionEnd is where the "}}" behind an expression begins, -1 when there
+// is none. Texts and maps in the expression may hold braces themselves.
+func expressionEnd(s string) int {
+	depth, quote := 0, byte(0)
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case quote != 0 && c == '\\' && quote != '`':
+			i++
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '"' || c == '\'' || c == '`':
+			quote = c
+		case c == '{':
+			depth++
+		case c == '}' && depth > 0:
+			depth--
+		case strings.HasPrefix(s[i:], closing):
+			return i
+		}
+	}
+	return -1
 }
 
 func (t *template) add(text string) {

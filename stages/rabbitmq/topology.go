@@ -118,12 +118,12 @@ func (d *declaration) check() (message, advice string) {
 	case d.kind == streams && d.ttlGiven:
 		return "a stream has no message_ttl", "use arguments: {x-max-age: 7D}"
 	}
-	for name, key := range map[string]string{
-		"x-queue-type": "type", "x-max-length": "max_length", "x-message-ttl": "message_ttl",
-		"x-dead-letter-exchange": "dead_letter.exchange", "x-dead-letter-routing-key": "dead_letter.routing_key",
+	for _, own := range []struct{ name, key string }{
+		{"x-queue-type", "type"}, {"x-max-length", "max_length"}, {"x-message-ttl", "message_ttl"},
+		{"x-dead-letter-exchange", "dead_letter.exchange"}, {"x-dead-letter-routing-key", "dead_letter.routing_key"},
 	} {
-		if _, ok := d.extra[name]; ok {
-			return "arguments: " + name + " has a key of its own", "use " + key
+		if _, ok := d.extra[own.name]; ok {
+			return "arguments: " + own.name + " has a key of its own", "use " + own.key
 		}
 	}
 	return "", ""
