@@ -136,7 +136,7 @@ func (h *Host) target(c change.Change) (*hosted, string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, f := range h.flows {
-		if c.File != "" && f.file == c.File {
+		if c.File != "" && f.path() == c.File {
 			return f, ""
 		}
 	}

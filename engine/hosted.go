@@ -61,6 +61,7 @@ type version struct {
 	// disk has another one after a restart, the file wins.
 	base string
 	set  map[string]setting
+	file string // where the file is now; "": where it was
 }
 
 // remembered is the form in which the store keeps a version.
@@ -82,6 +83,13 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
+// path is where the flow's file is.
+func (f *hosted) path() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.file
+}
+
 func (f *hosted) current() version {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -92,8 +100,8 @@ func (f *hosted) become(v version) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.version = v
-	if v.plan != nil && v.plan.File != "" {
-		f.file = v.plan.File
+	if v.file != "" {
+		f.file = v.file
 	}
 }
 
@@ -128,7 +136,7 @@ func (h *Host) recall(f *hosted, p *plan.Plan, src []byte, flags map[string]stri
 	for {
 		next, list := h.config.Compile(f.file, source, values(set))
 		if next != nil {
-			return version{next, source, v.base, set}, warnings
+			return version{plan: next, source: source, base: v.base, set: set}, warnings
 		}
 		dropped := h.misfit(f.file, source, set, v.set)
 		if dropped == "" {
@@ -162,11 +170,11 @@ func (h *Host) misfit(file string, source []byte, set, flags map[string]setting)
 // has errors.
 func (f *hosted) next(c change.Change) (version, diag.List) {
 	v := f.current()
-	file := f.file
+	file := f.path()
 	if c.Source != nil {
 		v.source = c.Source
 		if c.From == "file" {
-			v.base = hash(c.Source)
+			v.base, v.file = hash(c.Source), c.File
 		}
 		if c.File != "" {
 			file = c.File

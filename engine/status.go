@@ -63,12 +63,12 @@ func (h *Host) Status() []FlowStatus {
 
 func (f *hosted) status() FlowStatus {
 	f.mu.Lock()
-	v, flow, pending := f.version, f.flow, f.pending
+	v, file, flow, pending := f.version, f.file, f.flow, f.pending
 	receipts := append([]change.Receipt{}, f.receipts[max(0, len(f.receipts)-shownReceipts):]...)
 	f.mu.Unlock()
 	sum := flow.Summary()
 	s := FlowStatus{
-		Name: f.name, File: f.file, Version: v.plan.Version, State: "running", Since: flow.started.UTC(),
+		Name: f.name, File: file, Version: v.plan.Version, State: "running", Since: flow.started.UTC(),
 		Params: []ParamStatus{}, Stages: []StageStatus{}, Restarts: sum.Restarts, Unsaved: sum.Unsaved, Receipts: receipts,
 	}
 	switch {
