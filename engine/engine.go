@@ -10,6 +10,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/engine/telemetry"
+	"github.com/telluride-stream/telluride/engine/topology"
 )
 
 // Config is what the flows of an engine share.
@@ -56,8 +57,18 @@ func New(c Config) *Engine {
 }
 
 // Start starts a flow. Its Wait tells how it ends.
-func (e *Engine) Start(p *plan.Plan) *Flow {
+func (e *Engine) Start(p *plan.Plan) *Flow { return e.start(p, inheritance{}) }
+
+// inheritance is what a flow takes over from an earlier run, as its first act.
+type inheritance struct {
+	how     map[string]topology.Takeover
+	control []checkpoint.Change // stored together with it
+}
+
+func (e *Engine) start(p *plan.Plan, from inheritance) *Flow {
 	f := &Flow{
+		inheritance: from,
+
 		Plan: p, Ledger: &telemetry.Ledger{}, engine: e, started: e.config.Clock.Now(),
 		stop: make(chan struct{}), done: make(chan struct{}), replace: make(chan replacing),
 		log: e.config.Log.With("flow", p.Name),

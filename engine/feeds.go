@@ -84,6 +84,7 @@ type feeding struct {
 // taken is a message that became a change, and where its receipt comes from.
 type taken struct {
 	message stage.Message
+	change  change.Change
 	receipt <-chan change.Receipt
 }
 
@@ -126,7 +127,7 @@ func (r *feeding) deliver(m stage.Message) {
 	if !r.submit(job{change: c, answer: answer, problems: problems}) {
 		return
 	}
-	r.taken <- taken{m, answer}
+	r.taken <- taken{m, c, answer}
 }
 
 // submit queues a change, and waits while too many are queued. It says
@@ -167,6 +168,9 @@ func (r *feeding) answer() {
 	log := r.flow.host.engine.config.Log.With("flow", r.flow.name)
 	for t := range r.taken {
 		receipt := <-t.receipt
+		if told := r.flow.host.config.Told; told != nil {
+			told(t.change, receipt)
+		}
 		text, err := json.Marshal(receipt)
 		if err == nil {
 			err = t.message.Answer(text, accepted(receipt.Outcome))

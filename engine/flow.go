@@ -21,7 +21,8 @@ type Flow struct {
 	Plan   *plan.Plan
 	Ledger *telemetry.Ledger
 
-	engine  *Engine
+	engine *Engine
+	inheritance
 	log     *slog.Logger
 	started time.Time
 	stop    chan struct{}
@@ -133,6 +134,9 @@ func (f *Flow) session() (err error) {
 	}
 	g := f.newGraph(f.Plan, before)
 	g.Adopt(intakes)
+	if err := f.inherit(g); err != nil {
+		return errors.Join(err, g.Discard())
+	}
 	now = f.launch(ctx, f.Plan, g, intakes)
 	for {
 		select {
@@ -144,6 +148,23 @@ func (f *Flow) session() (err error) {
 			ask.answer <- done
 		}
 	}
+}
+
+// inherit has the first graph take over what an earlier run left. It is done
+// once: from then on the state is this version's.
+func (f *Flow) inherit(g *topology.Graph) error {
+	if f.how == nil && f.control == nil {
+		return nil
+	}
+	deltas, err := g.Restore(f.how)
+	if err != nil {
+		return err
+	}
+	if err := f.commitChange(Replacement{Plan: f.Plan, Control: f.control}, deltas); err != nil {
+		return err
+	}
+	f.inheritance = inheritance{}
+	return nil
 }
 
 // newGraph makes a graph of a plan. before says that a graph of this flow has

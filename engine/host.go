@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/diag"
 	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/topology"
 )
 
 // HostConfig is what a host needs.
@@ -25,6 +27,9 @@ type HostConfig struct {
 	Compile func(file string, src []byte, set map[string]string) (*plan.Plan, diag.List)
 	// DrainTimeout bounds the drain of a change; 0: 30 s.
 	DrainTimeout time.Duration
+	// Told is told what became of a change that a feed brought, before its
+	// sender is; nil: nobody is. It may be called from several goroutines.
+	Told func(change.Change, change.Receipt)
 }
 
 // Host runs flows that may change while they run. Changes of one flow are
@@ -99,6 +104,16 @@ func (h *Host) Start(file string, src []byte, set map[string]string) (*Flow, dia
 	f := &hosted{host: h, name: p.Name, file: file, jobs: make(chan job, maxQueued), poked: make(chan struct{}, 1)}
 	version, warnings := h.recall(f, p, src, set)
 	list = append(list, warnings...)
+	how, problems := h.inherit(version)
+	list = append(list, problems...)
+	if list.HasErrors() {
+		return nil, list
+	}
+	control, err := version.remember()
+	if err != nil {
+		list.Errorf(diag.Span{File: file}, "remember the version: %v", err)
+		return nil, list
+	}
 	f.become(version)
 	h.mu.Lock()
 	h.flows = append(h.flows, f)
@@ -106,9 +121,40 @@ func (h *Host) Start(file string, src []byte, set map[string]string) (*Flow, dia
 	h.mu.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.flow = h.engine.Start(version.plan)
+	f.flow = h.engine.start(version.plan, inheritance{how, control})
 	h.feeds.Go(f.tend)
 	return f.flow, list
+}
+
+// inherit says what becomes of the state that the flow left behind when it
+// ran last, perhaps in another version.
+func (h *Host) inherit(v version) (map[string]topology.Takeover, diag.List) {
+	fail := func(err error) (map[string]topology.Takeover, diag.List) {
+		return nil, diag.List{{Span: diag.Span{File: v.plan.File}, Message: err.Error()}}
+	}
+	_, ok, err := h.engine.store(v.plan).Last(v.plan.Name)
+	if err != nil {
+		return fail(fmt.Errorf("read the last commit: %w", err))
+	}
+	if !ok {
+		return nil, nil
+	}
+	control, err := h.engine.config.Store.Control(v.plan.Name)
+	if err != nil {
+		return fail(fmt.Errorf("read what ran before: %w", err))
+	}
+	var old remembered
+	if text, some := control[controlVersion]; some {
+		if err := json.Unmarshal(text, &old); err != nil {
+			return fail(fmt.Errorf("read what ran before: %w", err))
+		}
+	}
+	stages, problems := plan.CompareStates(old.States, v.plan)
+	signatures := map[string]string{}
+	for _, s := range old.States {
+		signatures[s.Name] = s.Signature
+	}
+	return takeovers(signatures, v.plan, stages), problems
 }
 
 func (h *Host) find(name string) *hosted {

@@ -314,3 +314,40 @@ func TestAChangeForNoFlowIsRefused(t *testing.T) {
 		t.Fatal("the receipt has no id")
 	}
 }
+
+// TestStateThatDoesNotFitIsNotReadAtAStart is about an edit between two runs:
+// what the first left behind is refused, discarded as the flow says, or kept.
+func TestStateThatDoesNotFitIsNotReadAtAStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := checkpoint.NewMemory()
+		start := func(v variant) (keys int, list diag.List) {
+			st := newStand(&script{name: "s", idle: true, events: []event{{keys: []int{1, 2}}}}, store)
+			f, list := st.Start("flow.yaml", v.text(), nil)
+			if f != nil {
+				time.Sleep(time.Second)
+				f.Stop()
+				<-f.Done()
+			}
+			st.Close()
+			store.State("flow", "tally", func(string, []byte) error { keys++; return nil })
+			return keys, list
+		}
+		base := variant{Name: "flow", Tally: "t", Source: "a"}
+		if keys, list := start(base); keys != 2 || len(list) != 0 {
+			t.Fatalf("%d keys, %v", keys, list)
+		}
+		other := base
+		other.Tally = "u"
+		if keys, list := start(other); keys != 2 || !list.HasErrors() {
+			t.Fatalf("another signature was taken: %d keys, %v", keys, list)
+		}
+		other.OnChange = "flush"
+		if _, list := start(other); !list.HasErrors() || !strings.Contains(list.Err().Error(), "needs the flow to run") {
+			t.Fatalf("a flush without a running flow: %v", list)
+		}
+		other.OnChange = "discard"
+		if keys, list := start(other); keys != 0 || list.HasErrors() {
+			t.Fatalf("after a discard: %d keys, %v", keys, list)
+		}
+	})
+}

@@ -69,6 +69,7 @@ type remembered struct {
 	Base   string             `json:"base"`
 	Source []byte             `json:"source"`
 	Set    map[string]setting `json:"set,omitempty"`
+	States []plan.State       `json:"states,omitempty"`
 }
 
 // Keys of a flow's control data.
@@ -328,7 +329,10 @@ func (f *hosted) remove(r change.Receipt, flow *Flow) change.Receipt {
 
 // remember is the control data of a version.
 func (v version) remember() ([]checkpoint.Change, error) {
-	text, err := json.Marshal(remembered{v.base, v.source, v.set})
+	set := maps.Clone(v.set)
+	// Flags are for one run.
+	maps.DeleteFunc(set, func(_ string, s setting) bool { return s.From == "flag" })
+	text, err := json.Marshal(remembered{v.base, v.source, set, plan.States(v.plan)})
 	return []checkpoint.Change{{Key: controlVersion, Value: text}}, err
 }
 

@@ -123,7 +123,7 @@ func (f *Flow) takeOver(ctx context.Context, old *running, r Replacement) (*runn
 			return undo(fmt.Errorf("emit what %v held: %w", names, err))
 		}
 	}
-	deltas, err := next.Restore(takeovers(old.plan, r))
+	deltas, err := next.Restore(takeovers(signaturesOf(old.plan), r.Plan, r.Diff.Stages))
 	if err != nil {
 		return undo(err)
 	}
@@ -214,22 +214,25 @@ func stagesWith(d plan.Diff, o plan.Outcome) (names []string) {
 	return names
 }
 
-// takeovers says what the change makes of each stage's state.
-func takeovers(old *plan.Plan, r Replacement) map[string]topology.Takeover {
+func signaturesOf(p *plan.Plan) map[string]string {
 	signatures := map[string]string{}
-	plan.Walk(old.Nodes, func(n plan.Node) {
-		if op, ok := n.(*plan.Operator); ok && op.Spec.Stateful {
-			signatures[op.Name] = op.Spec.Signature
-		}
-	})
+	for _, s := range plan.States(p) {
+		signatures[s.Name] = s.Signature
+	}
+	return signatures
+}
+
+// takeovers says what a change makes of each stage's state, which was written
+// under the given signatures.
+func takeovers(signatures map[string]string, next *plan.Plan, stages []plan.Difference) map[string]topology.Takeover {
 	specs := map[string]stage.OperatorSpec{}
-	plan.Walk(r.Plan.Nodes, func(n plan.Node) {
+	plan.Walk(next.Nodes, func(n plan.Node) {
 		if op, ok := n.(*plan.Operator); ok {
 			specs[op.Name] = op.Spec
 		}
 	})
 	how := map[string]topology.Takeover{}
-	for _, s := range r.Diff.Stages {
+	for _, s := range stages {
 		switch s.Outcome {
 		case plan.Flushed, plan.Discarded, plan.Dropped:
 			how[s.Name] = topology.Takeover{Discard: true}

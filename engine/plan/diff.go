@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/telluride-stream/telluride/engine/diag"
@@ -49,15 +51,41 @@ func Compare(old, next *Plan) (Diff, diag.List) {
 			Advice:  "drain the flow and start it anew",
 		})
 	}
-	before, after := stateful(old), stateful(next)
+	d.Stages = compareStates(States(old), next, &problems)
+	problems.Sort()
+	return d, problems
+}
+
+// CompareStates is Compare for state that a flow left behind when it ended,
+// at another version perhaps: what becomes of it when next starts. State that
+// would have to be flushed is an error, since nothing runs that could do so.
+func CompareStates(old []State, next *Plan) ([]Difference, diag.List) {
+	var problems diag.List
+	all := compareStates(old, next, &problems)
+	for _, one := range all {
+		if one.Outcome == Flushed {
+			problems.Add(diag.Diagnostic{
+				Span:    find(stateful(next), one.Name).op.Span,
+				Message: fmt.Sprintf("%s: %s, and on_change: flush needs the flow to run", one.Name, one.Why),
+				Advice:  "start the version before and apply this one while it runs, or write on_change: discard",
+			})
+		}
+	}
+	problems.Sort()
+	return all, problems
+}
+
+func compareStates(before []State, next *Plan, problems *diag.List) []Difference {
+	var all []Difference
+	after := stateful(next)
 	for _, n := range after {
-		o := find(before, n.op.Name)
+		o := findState(before, n.op.Name)
 		if o == nil {
-			d.Stages = append(d.Stages, Difference{n.op.Name, n.op.Kind, New, ""})
+			all = append(all, Difference{n.op.Name, n.op.Kind, New, ""})
 			continue
 		}
-		one := compareState(o.op, n.op, &problems)
-		if (one.Outcome == Kept || one.Outcome == Carried) && o.upstream != n.upstream {
+		one := compareState(*o, n.op, problems)
+		if (one.Outcome == Kept || one.Outcome == Carried) && o.Upstream != upstreamHash(n.upstream) {
 			one.Why = joinWhy(one.Why, "what comes before it has changed")
 			problems.Add(diag.Diagnostic{
 				Severity: diag.Warning, Span: n.op.Span,
@@ -65,15 +93,47 @@ func Compare(old, next *Plan) (Diff, diag.List) {
 				Advice:  "what it holds was made the old way; on_change: discard does not apply to state that fits",
 			})
 		}
-		d.Stages = append(d.Stages, one)
+		all = append(all, one)
 	}
 	for _, o := range before {
-		if find(after, o.op.Name) == nil {
-			d.Stages = append(d.Stages, Difference{o.op.Name, o.op.Kind, Dropped, "no stage of this name keeps state any more"})
+		if find(after, o.Name) == nil {
+			all = append(all, Difference{o.Name, o.Kind, Dropped, "no stage of this name keeps state any more"})
 		}
 	}
-	problems.Sort()
-	return d, problems
+	return all
+}
+
+// State is what has to be known of a stage's state to tell whether another
+// version of the stage can go on with it. Its JSON is stored.
+type State struct {
+	Name      string `json:"name"`
+	Kind      string `json:"kind"`
+	Signature string `json:"signature"`
+	// Upstream is a hash of what stands before the stage.
+	Upstream string `json:"upstream"`
+}
+
+// States lists the states that a plan keeps.
+func States(p *Plan) []State {
+	var all []State
+	for _, s := range stateful(p) {
+		all = append(all, State{s.op.Name, s.op.Kind, s.op.Spec.Signature, upstreamHash(s.upstream)})
+	}
+	return all
+}
+
+func upstreamHash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:8])
+}
+
+func findState(all []State, name string) *State {
+	for i := range all {
+		if all[i].Name == name {
+			return &all[i]
+		}
+	}
+	return nil
 }
 
 func compareSources(old, next *Plan) []Difference {
@@ -103,9 +163,9 @@ func compareSources(old, next *Plan) []Difference {
 	return all
 }
 
-func compareState(old, next *Operator, problems *diag.List) Difference {
+func compareState(old State, next *Operator, problems *diag.List) Difference {
 	one := Difference{Name: next.Name, Kind: next.Kind}
-	if old.Kind == next.Kind && old.Spec.Signature == next.Spec.Signature {
+	if old.Kind == next.Kind && old.Signature == next.Spec.Signature {
 		one.Outcome = Kept
 		return one
 	}
@@ -120,7 +180,7 @@ func compareState(old, next *Operator, problems *diag.List) Difference {
 		one.Outcome = Discarded
 	default:
 		if old.Kind == next.Kind && next.Spec.Carry != nil {
-			if _, ok := next.Spec.Carry(old.Spec.Signature); ok {
+			if _, ok := next.Spec.Carry(old.Signature); ok {
 				one.Outcome = Carried
 				return one
 			}
