@@ -28,6 +28,11 @@ unit: ## the tests, with the race detector and in random order; finds or starts 
 	@url=$$(tools/broker ensure) && export "$$url" && echo '$(GO) test -race -shuffle=on ./...' && \
 	$(GO) test -race -shuffle=on ./...
 
+soak: ## the harness of changes and faults in its long form; HARNESS_EVENTS, HARNESS_MESSAGES, HARNESS_SEED
+	@url=$$(tools/broker ensure) && export "$$url" && \
+	HARNESS_EVENTS=$(or $(HARNESS_EVENTS),1000) HARNESS_MESSAGES=$(or $(HARNESS_MESSAGES),150000) \
+	$(GO) test -race -count=1 -timeout 0 -run '^TestHarness$$' -v ./cmd/telluride
+
 generate: ## write the reference and the JSON Schema anew
 	$(GO) run ./cmd/telluride stages --write docs/reference
 	$(GO) run ./cmd/telluride schema --out docs/reference/flow.schema.json
@@ -44,6 +49,9 @@ bench: ## the benchmarks, in benchstat's format
 bench-job: ## the main job beside a hand-written loop, and its memory
 	$(GO) test -run '^$$' -bench 'BenchmarkJob' -benchtime 3x -count $(or $(COUNT),3) ./stages
 
+demo: build ## simulated sensors through RabbitMQ, to watch; DEMO_SECONDS=10 ends it, else Ctrl-C
+	@tools/demo $(BIN)/telluride
+
 fuzz: ## each fuzz target for FUZZTIME (default 30s)
 	@set -e; for pkg in $$($(GO) list ./...); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
@@ -53,4 +61,4 @@ fuzz: ## each fuzz target for FUZZTIME (default 30s)
 clean: ## remove what was built
 	rm -rf $(BIN)
 
-.PHONY: help build test vet lint unit generate generated bench bench-job fuzz clean
+.PHONY: help build test vet lint unit soak generate generated bench bench-job demo fuzz clean

@@ -13,10 +13,11 @@ import (
 	"unicode"
 
 	"github.com/telluride-stream/telluride/engine/conf"
+	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/stages"
 )
 
-// The blocks of README.md and docs/flows.md are tested by what stands behind
+// The blocks of README.md and of the guides are tested by what stands behind
 // their language:
 //
 //	yaml flow     a complete flow
@@ -134,7 +135,7 @@ func TestTheExamplesOfTheDocumentation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"README.md", filepath.Join("docs", "flows.md")} {
+	for _, path := range append([]string{"README.md"}, guides(t)...) {
 		all := examples(t, filepath.Join(root, path))
 		if len(all) == 0 {
 			t.Errorf("%s has no examples", path)
@@ -242,10 +243,52 @@ func deadLetters(t *testing.T) string {
 	return regexp.MustCompile(`"time":"[^"]*"`).ReplaceAllString(string(text), `"time":"TIME"`)
 }
 
+// guides are the documents that explain the language by example.
+func guides(t *testing.T) (paths []string) {
+	t.Helper()
+	for _, name := range []string{"flows.md", "rabbitmq.md", "reload.md"} {
+		path := filepath.Join("docs", name)
+		if _, err := os.Stat(filepath.Join("..", "..", path)); err == nil {
+			paths = append(paths, path)
+		}
+	}
+	if len(paths) < 2 {
+		t.Fatalf("only these guides are there: %v", paths)
+	}
+	return paths
+}
+
 // TestTheGuideNamesEveryKey says that docs/flows.md leaves out no kind of
-// source, stage, step or sink, and none of their keys.
+// source, stage, step, sink or feed, and none of their keys; those of RabbitMQ
+// and of feeds may be in another guide.
 func TestTheGuideNamesEveryKey(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "flows.md"))
+	guide, all := map[string]bool{}, map[string]bool{}
+	for _, path := range guides(t) {
+		words := wordsOf(t, filepath.Join("..", "..", path))
+		maps.Copy(all, words)
+		if filepath.Base(path) == "flows.md" {
+			guide = words
+		}
+	}
+	for _, k := range stages.All().Kinds() {
+		if !guide[k.Name] {
+			t.Errorf("%s %s is missing", k.Role, k.Name)
+		}
+		words := guide
+		if k.Name == "rabbitmq" || k.Role == stage.RoleFeed {
+			words = all
+		}
+		for _, key := range keys(k.Doc().Fields) {
+			if !words[key] {
+				t.Errorf("%s %s: key %s is missing", k.Role, k.Name, key)
+			}
+		}
+	}
+}
+
+func wordsOf(t *testing.T, path string) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,16 +298,7 @@ func TestTheGuideNamesEveryKey(t *testing.T) {
 	}) {
 		words[w] = true
 	}
-	for _, k := range stages.All().Kinds() {
-		if !words[k.Name] {
-			t.Errorf("%s %s is missing", k.Role, k.Name)
-		}
-		for _, key := range keys(k.Doc().Fields) {
-			if !words[key] {
-				t.Errorf("%s %s: key %s is missing", k.Role, k.Name, key)
-			}
-		}
-	}
+	return words
 }
 
 func keys(fields []*conf.FieldDoc) []string {

@@ -132,7 +132,7 @@ func (p *program) run(paths []string, fl runFlags) error {
 	}
 	r.host = engine.NewHost(engine.HostConfig{
 		Engine:  engine.Config{Store: store, Log: r.log, Stdout: con.Stdout(), Terminal: con.outTerm, Width: width(p.stdout)},
-		Compile: p.compiler(fl.settings), DrainTimeout: fl.drainTimeout,
+		Compile: p.compiler(fl.settings), DrainTimeout: fl.drainTimeout, Told: r.told,
 	})
 	r.changes = newChanges(r.host, r.told)
 	p.askForInput(con, flows)

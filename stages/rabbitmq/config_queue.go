@@ -180,8 +180,8 @@ func (q *configQueue) farewell(s *tongue) {
 	if err := s.link.close(); err != nil {
 		q.rt.Log.Debug("closing", "error", err)
 	}
-	if s.deliveries != nil {
-		for range s.deliveries { //nolint:revive // the client ends only when they are read
+	if s.deliveries != nil { // the client ends only when they are read
+		for range s.deliveries {
 		}
 	}
 }

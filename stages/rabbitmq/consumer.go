@@ -17,6 +17,7 @@ type consumer struct {
 	queue, tag string
 	stream     bool
 	unknown    bool // nothing is known of the queue's type
+	enough     int  // as many records do not wait for more
 
 	deliveries <-chan amqp.Delivery
 	closed     chan *amqp.Error
@@ -24,10 +25,10 @@ type consumer struct {
 	ended      chan struct{}
 }
 
-// spacing is the least time between two batches of a consumer that are not
-// full. A record that comes behind a silence does not wait; in a steady flow,
-// batches of a few records would cost more than what is in them.
-const spacing = time.Millisecond
+// spacing is the least time between two batches of a consumer that hold little.
+// A record that comes behind a silence does not wait; in a steady flow, batches
+// of a few records would cost more than what is in them.
+const spacing = 2 * time.Millisecond
 
 // collect makes batches of what is delivered: a batch is there to be read as
 // soon as it has a record and spacing allows, and grows until it is read. It
@@ -42,11 +43,10 @@ func (c *consumer) collect(s *session, rt stage.Runtime) {
 	n, room := 0, 16 // what is in now, and what is expected of the next one
 	for {
 		deliveries, batches := c.deliveries, chan<- *taken(nil)
-		full := n >= rt.MaxBatch
-		if full {
+		if n >= rt.MaxBatch {
 			deliveries = nil
 		}
-		if full || now != nil && due {
+		if n >= c.enough || n > 0 && due {
 			batches = s.batches
 		}
 		select {

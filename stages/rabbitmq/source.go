@@ -117,7 +117,7 @@ func (s *session) begin(c *sourceConfig, rt stage.Runtime, start any) error {
 		if c.consumers > 1 {
 			tag = fmt.Sprintf("%s-%d", name, i+1)
 		}
-		consumer, err := s.consume(c, tag, start)
+		consumer, err := s.consume(c, rt.MaxBatch, tag, start)
 		if err != nil {
 			return err
 		}
@@ -136,14 +136,14 @@ func (s *session) begin(c *sourceConfig, rt stage.Runtime, start any) error {
 }
 
 // consume begins one consumer.
-func (s *session) consume(c *sourceConfig, tag string, start any) (*consumer, error) {
+func (s *session) consume(c *sourceConfig, maxBatch int, tag string, start any) (*consumer, error) {
 	what := fmt.Sprintf("consume queue %q", c.name.Value)
 	ch, err := s.link.Channel()
 	if err != nil {
 		return nil, denied(what, err, "", "")
 	}
 	consumer := &consumer{
-		channel: ch, queue: c.name.Value, tag: tag, stream: c.stream, unknown: !c.stream && (!c.declared || c.kind == ""), ended: make(chan struct{}),
+		channel: ch, enough: max(1, min(c.prefetch/8, maxBatch)), queue: c.name.Value, tag: tag, stream: c.stream, unknown: !c.stream && (!c.declared || c.kind == ""), ended: make(chan struct{}),
 		closed: ch.NotifyClose(make(chan *amqp.Error, 1)), cancelled: ch.NotifyCancel(make(chan string, 1)),
 	}
 	if err := ch.Qos(c.prefetch, 0, false); err != nil {
