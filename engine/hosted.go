@@ -383,3 +383,35 @@ func (f *hosted) swap(r change.Receipt, flow *Flow, next version, diff plan.Diff
 func (h *Host) deadline() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), h.config.DrainTimeout)
 }
+
+// Tidy forgets the versions of flows that have come to their end and were not
+// changed: there is nothing to go on from. It is for the end of a process.
+func (h *Host) Tidy() error {
+	h.mu.Lock()
+	flows := slices.Clone(h.flows)
+	h.mu.Unlock()
+	for _, f := range flows {
+		f.mu.Lock()
+		v, flow, receipts := f.version, f.flow, len(f.receipts)
+		f.mu.Unlock()
+		changed := receipts > 0 || hash(v.source) != v.base
+		for _, s := range v.set {
+			changed = changed || s.From != "flag"
+		}
+		if flow == nil || changed || flow.Running() {
+			continue
+		}
+		_, resumes, err := h.engine.store(v.plan).Last(f.name)
+		if err != nil {
+			return fmt.Errorf("read the last commit of %s: %w", f.name, err)
+		}
+		if resumes {
+			continue
+		}
+		err = h.engine.config.Store.SetControl(f.name, []checkpoint.Change{{Key: controlVersion}})
+		if err != nil {
+			return fmt.Errorf("forget the version of %s: %w", f.name, err)
+		}
+	}
+	return nil
+}

@@ -121,6 +121,11 @@ func (p *program) run(paths []string, fl runFlags) error {
 		return failed(err)
 	}
 	defer func() {
+		if r.host != nil {
+			if err := r.host.Tidy(); err != nil {
+				r.log.Error("tidy the state", "error", err)
+			}
+		}
 		if err := closeStore(); err != nil {
 			r.log.Error("close the state", "error", err)
 		}
