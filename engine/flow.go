@@ -66,14 +66,26 @@ func (f *Flow) run() {
 		f.mu.Lock()
 		f.restarts++
 		f.mu.Unlock()
-		timer := f.engine.config.Clock.NewTimer(pause)
-		select {
-		case <-timer.C():
-		case <-f.stop:
-			timer.Stop()
+		if !f.rest(pause) {
 			f.finish(topology.ErrStopped)
 			return
 		}
+	}
+}
+
+// rest waits before the next session; a replacement ends the wait. false: the
+// flow is to stop.
+func (f *Flow) rest(pause time.Duration) bool {
+	timer := f.engine.config.Clock.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+		return true
+	case ask := <-f.replace:
+		ask.answer <- f.takeOverAtRest(ask.Replacement)
+		return true
+	case <-f.stop:
+		return false
 	}
 }
 
@@ -143,9 +155,12 @@ func (f *Flow) session() (err error) {
 		case err := <-now.ended:
 			return err
 		case ask := <-f.replace:
-			var done Replaced
-			now, done = f.takeOver(ctx, now, ask.Replacement)
+			next, done, again := f.takeOver(ctx, now, ask.Replacement)
+			now = next
 			ask.answer <- done
+			if again != nil {
+				return stage.Transient(again)
+			}
 		}
 	}
 }

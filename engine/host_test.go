@@ -27,14 +27,15 @@ import (
 // variant is a flow file of these tests, as JSON: what differs between the
 // versions of a flow over one scripted source and one collecting sink.
 type variant struct {
-	Name     string
-	Lanes    int
-	Keep     int    // size of a keeper in front; 0: none
-	Tally    string // signature of a tally; "": none
-	OnChange string
-	Source   string // signature of the source
-	BadSink  bool   // the sink cannot open, now or ever
-	Slow     int    // param: how many records per second
+	Name      string
+	Lanes     int
+	Keep      int    // size of a keeper in front; 0: none
+	Tally     string // signature of a tally; "": none
+	OnChange  string
+	Source    string // signature of the source
+	BadSink   bool   // the sink cannot open, now or ever
+	BadSource bool   // the source likewise
+	Slow      int    // param: how many records per second
 }
 
 func (v variant) text() []byte {
@@ -86,6 +87,10 @@ func (st *stand) compile(file string, src []byte, set map[string]string) (*plan.
 	if v.BadSink {
 		p.Sinks[0].Spec.New = func(stage.Runtime) stage.Sink { return badSink{} }
 	}
+	if v.BadSource {
+		p.Sources[0].Signature = "bad"
+		p.Sources[0].Spec.New = func(stage.Runtime) stage.Source { return badSource{} }
+	}
 	if v.Keep > 0 {
 		p.Nodes = append(p.Nodes, &plan.Operator{Name: "keeper", Kind: "keeper", Spec: keeperSpec(v.Keep, time.Hour)})
 	}
@@ -101,6 +106,10 @@ func (st *stand) compile(file string, src []byte, set map[string]string) (*plan.
 }
 
 type badSink struct{ stage.Sink }
+
+type badSource struct{ stage.Source }
+
+func (badSource) Open(context.Context, []byte) error { return errors.New("no such queue") }
 
 func (badSink) Open(context.Context) error { return stage.Permanent(errors.New("no such place")) }
 func (badSink) Close() error               { return nil }
@@ -130,7 +139,7 @@ func TestChangesLoseNothingAndRepeatNothing(t *testing.T) {
 				v: variant{
 					Name: "flow", Lanes: rapid.IntRange(1, 4).Draw(rt, "lanes"), Keep: rapid.IntRange(0, 3).Draw(rt, "keep"),
 					Tally: "t", Source: rapid.SampledFrom([]string{"a", "a", "b"}).Draw(rt, "source"),
-					BadSink: rapid.IntRange(0, 4).Draw(rt, "bad") == 0,
+					BadSink: rapid.IntRange(0, 4).Draw(rt, "bad sink") == 0, BadSource: rapid.IntRange(0, 4).Draw(rt, "bad source") == 0,
 				},
 				set: rapid.SampledFrom([]string{"", "", "50", "1000", "x"}).Draw(rt, "set"),
 			})
@@ -156,7 +165,9 @@ func TestChangesLoseNothingAndRepeatNothing(t *testing.T) {
 			for i, a := range answers {
 				r := <-a
 				bad := steps[i].set == "" && steps[i].v.BadSink || steps[i].set == "x"
-				if bad != (r.Outcome == change.Rejected) {
+				back := !bad && steps[i].set == "" && steps[i].v.BadSource
+				refused := r.Outcome == change.RolledBack || r.Outcome == change.Rejected
+				if refused != (back || bad) || back && r.Outcome != change.RolledBack {
 					problem = fmt.Sprintf("change %d: %+v", i, r)
 				}
 				if r.Outcome == change.Applied && f.Running() && r.Before == r.After {
@@ -283,6 +294,28 @@ func TestAChangeSurvivesARestart(t *testing.T) {
 		if got, _ := run(other.text()); got != fmt.Sprintf("%+v", want) {
 			t.Errorf("another file runs version %s, want %+v", got, want)
 		}
+	})
+}
+
+// TestAChangeIsTakenWhileTheFlowCannotRun is about the way out of a source that
+// fails again and again: the change that mends it need not wait for a session.
+func TestAChangeIsTakenWhileTheFlowCannotRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{name: "s", idle: true, events: []event{{keys: []int{1}}}}
+		for range 9 {
+			s.events = append(s.events, event{lose: true})
+		}
+		st := newStand(s, checkpoint.NewMemory())
+		f, _ := st.Start("flow.yaml", variant{Name: "flow", Tally: "t", Source: "a"}.text(), nil)
+		time.Sleep(20 * time.Second) // by now it rests for long between two tries
+		began := time.Now()
+		r := <-st.Submit(change.Change{Flow: "flow", Source: variant{Name: "flow", Tally: "t", Source: "a", Lanes: 3}.text()})
+		if r.Outcome != change.Applied || time.Since(began) > time.Second {
+			t.Fatalf("after %v: %+v", time.Since(began), r)
+		}
+		st.Close()
+		f.Stop()
+		<-f.Done()
 	})
 }
 

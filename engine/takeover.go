@@ -85,59 +85,138 @@ func (f *Flow) launch(ctx context.Context, p *plan.Plan, g *topology.Graph, inta
 }
 
 // takeOver replaces the running graph. It returns what runs behind it, which
-// is old when that fails.
-func (f *Flow) takeOver(ctx context.Context, old *running, r Replacement) (*running, Replaced) {
+// is old when that fails. With again, old cannot go on, since sources of it
+// were closed: the flow is to start again from the last commit, with the plan
+// of old. Nothing is in flight then.
+func (f *Flow) takeOver(ctx context.Context, old *running, r Replacement) (now *running, done Replaced, again error) {
 	next := f.newGraph(r.Plan, true)
 	limit, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
-	refuse := func(touched bool, err error) (*running, Replaced) {
-		if closing := next.Discard(); closing != nil {
-			f.log.Warn("a sink of the new version could not be closed", "error", closing)
-		}
-		if touched {
-			old.graph.Resume()
-		}
-		return old, Replaced{Err: err, Touched: touched}
-	}
+	t := &takeover{flow: f, old: old, next: next, Replacement: r}
 	if err := next.Preflight(limit); err != nil {
-		return refuse(false, err)
+		return t.refuse(err)
 	}
 	drained := old.graph.Unsettled()
 	began := f.engine.config.Clock.Now()
-	if err := old.graph.Drain(limit); err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("the old version did not drain within %v; %d records are in flight", r.Timeout, old.graph.Unsettled())
-		}
-		return refuse(true, err)
+	if err := t.park(limit); err != nil {
+		return t.refuse(err)
 	}
-	intakes, opened, err := f.changeIntakes(limit, old, r.Plan, r.Diff)
-	undo := func(err error) (*running, Replaced) {
-		f.closeIntakes(opened)
-		return refuse(true, err)
-	}
-	if err != nil {
-		return undo(err)
-	}
-	if names := stagesWith(r.Diff, plan.Flushed); len(names) > 0 {
-		if err := old.graph.Empty(limit, names); err != nil {
-			return undo(fmt.Errorf("emit what %v held: %w", names, err))
-		}
-	}
-	deltas, err := next.Restore(takeovers(signaturesOf(old.plan), r.Plan, r.Diff.Stages))
-	if err != nil {
-		return undo(err)
-	}
-	if err := f.commitChange(r, deltas); err != nil {
-		return undo(err)
+	if err := t.prepare(limit); err != nil {
+		return t.refuse(err)
 	}
 	old.graph.Stop()
 	if err := <-old.ended; err != nil && !errors.Is(err, topology.ErrStopped) {
 		f.log.Warn("the old version did not end cleanly", "error", err)
 	}
-	f.closeIntakes(dropped(old.intakes, intakes))
-	next.Adopt(intakes)
-	now := f.launch(ctx, r.Plan, next, intakes)
-	return now, Replaced{Drained: drained, Paused: f.engine.config.Clock.Now().Sub(began), Touched: true}
+	next.Adopt(t.intakes)
+	now = f.launch(ctx, r.Plan, next, t.intakes)
+	return now, Replaced{Drained: drained, Paused: f.engine.config.Clock.Now().Sub(began), Touched: true}, nil
+}
+
+// takeOverAtRest replaces the plan while no graph runs: the next session runs
+// the new one. Its sinks and sources are opened once before, to see that they can be.
+func (f *Flow) takeOverAtRest(r Replacement) Replaced {
+	if names := stagesWith(r.Diff, plan.Flushed); len(names) > 0 {
+		return Replaced{Err: fmt.Errorf("%v cannot be flushed while the flow is not running", names)}
+	}
+	limit, cancel := context.WithTimeout(context.Background(), r.Timeout)
+	defer cancel()
+	g := f.newGraph(r.Plan, true)
+	err := g.Preflight(limit)
+	if err == nil {
+		_, opened, opening := f.changeIntakes(limit, &running{plan: f.Plan}, r.Plan, plan.Diff{})
+		f.closeIntakes(opened)
+		err = opening
+	}
+	var deltas []*checkpoint.Delta
+	if err == nil {
+		deltas, err = g.Restore(takeovers(signaturesOf(f.Plan), r.Plan, r.Diff.Stages))
+	}
+	if closing := g.Discard(); closing != nil {
+		f.log.Warn("a sink of the new version could not be closed", "error", closing)
+	}
+	if err == nil {
+		err = f.commitChange(r, deltas)
+	}
+	if err != nil {
+		return Replaced{Err: err, Touched: true}
+	}
+	f.mu.Lock()
+	f.Plan = r.Plan
+	f.mu.Unlock()
+	return Replaced{}
+}
+
+// takeover is a replacement under way.
+type takeover struct {
+	Replacement
+	flow *Flow
+	old  *running
+	next *topology.Graph
+
+	touched bool               // old was asked to drain
+	ending  []*topology.Intake // of sources that change or go
+	intakes []*topology.Intake // of the new plan, in its order
+	opened  []*topology.Intake // those of them that are new
+}
+
+// park drains the old graph. Sources that do not live on stop first, so that
+// they have nothing to give back.
+func (t *takeover) park(ctx context.Context) error {
+	for _, in := range t.old.intakes {
+		if sourceOutcome(t.Diff, in.Name) != plan.Kept {
+			t.ending = append(t.ending, in)
+		}
+	}
+	t.touched = true
+	for _, in := range t.ending {
+		if err := in.Quiesce(ctx); err != nil {
+			return err
+		}
+	}
+	err := t.old.graph.Drain(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("the old version did not drain within %v; %d records are in flight", t.Timeout, t.old.graph.Unsettled())
+	}
+	return err
+}
+
+// prepare does all that can fail: the new sources are open behind it, what is
+// to be flushed is, and the state is the new plan's.
+func (t *takeover) prepare(ctx context.Context) (err error) {
+	// A queue that one session has for itself opens for another only then,
+	// and what an old session gives back comes before what a new one takes.
+	t.flow.closeIntakes(t.ending)
+	t.intakes, t.opened, err = t.flow.changeIntakes(ctx, t.old, t.Plan, t.Diff)
+	if err != nil {
+		return err
+	}
+	if names := stagesWith(t.Diff, plan.Flushed); len(names) > 0 {
+		if err := t.old.graph.Empty(ctx, names); err != nil {
+			return fmt.Errorf("emit what %v held: %w", names, err)
+		}
+	}
+	deltas, err := t.next.Restore(takeovers(signaturesOf(t.old.plan), t.Plan, t.Diff.Stages))
+	if err != nil {
+		return err
+	}
+	return t.flow.commitChange(t.Replacement, deltas)
+}
+
+// refuse takes everything back.
+func (t *takeover) refuse(err error) (now *running, done Replaced, again error) {
+	t.flow.closeIntakes(t.opened)
+	if closing := t.next.Discard(); closing != nil {
+		t.flow.log.Warn("a sink of the new version could not be closed", "error", closing)
+	}
+	if len(t.ending) > 0 {
+		again = fmt.Errorf("the change could not start: %v", err) //nolint:errorlint // the old version starts again, whatever kept the new one from it
+		t.old.graph.Stop()
+		<-t.old.ended
+	} else if t.touched {
+		t.old.graph.Resume()
+	}
+	return t.old, Replaced{Err: err, Touched: t.touched}, again
 }
 
 // commitChange stores, as one write, what the change makes of the state, and
@@ -242,20 +321,6 @@ func takeovers(signatures map[string]string, next *plan.Plan, stages []plan.Diff
 		}
 	}
 	return how
-}
-
-// dropped is what is in old and not in next.
-func dropped(old, next []*topology.Intake) (gone []*topology.Intake) {
-	in := map[*topology.Intake]bool{}
-	for _, i := range next {
-		in[i] = true
-	}
-	for _, i := range old {
-		if !in[i] {
-			gone = append(gone, i)
-		}
-	}
-	return gone
 }
 
 func (f *Flow) closeIntakes(intakes []*topology.Intake) {

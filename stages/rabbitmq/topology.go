@@ -68,7 +68,7 @@ func (q *queue) bindDeclare(f *conf.Fields, used string) {
 			f.Whole(&whole, "")
 			return
 		}
-		q.declaration.bind(f)
+		q.bind(f)
 	})
 	q.declared = o.Present() && !isPassive
 	o.Schema(map[string]any{"anyOf": []any{
