@@ -212,7 +212,9 @@ func (t *takeover) refuse(err error) (now *running, done Replaced, again error) 
 	if len(t.ending) > 0 {
 		again = fmt.Errorf("the change could not start: %v", err) //nolint:errorlint // the old version starts again, whatever kept the new one from it
 		t.old.graph.Stop()
-		<-t.old.ended
+		if ended := <-t.old.ended; ended != nil && !errors.Is(ended, topology.ErrStopped) {
+			again = errors.Join(again, ended)
+		}
 	} else if t.touched {
 		t.old.graph.Resume()
 	}
