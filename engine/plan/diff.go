@@ -98,6 +98,11 @@ func compareStates(before []State, next *Plan, problems *diag.List) []Difference
 	for _, o := range before {
 		if find(after, o.Name) == nil {
 			all = append(all, Difference{o.Name, o.Kind, Dropped, "no stage of this name keeps state any more"})
+			problems.Add(diag.Diagnostic{
+				Severity: diag.Warning, Span: diag.Span{File: next.File},
+				Message: fmt.Sprintf("the state of %s %q is dropped: no stage of this name keeps state any more", o.Kind, o.Name),
+				Advice:  "state is found by the stage's name; if the stage was only renamed, keep its name",
+			})
 		}
 	}
 	return all
