@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/plan"
@@ -246,7 +248,7 @@ func (g *Graph) open() error {
 	}
 	g.config.Runtime.Resumed = g.config.Runtime.Resumed || resumed
 	g.rows()
-	g.sides = &sides{graph: g, lock: make(chan struct{}, 1)}
+	g.sides = &sides{graph: g, telling: rate.Sometimes{First: 10, Interval: time.Second}, lock: make(chan struct{}, 1)}
 	g.terminals = map[*plan.Sink]*terminal{}
 	for i, p := range g.plan.AllSinks() {
 		t := newTerminal(i, newWriter(p, g), g)

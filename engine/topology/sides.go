@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"unicode/utf8"
 
+	"golang.org/x/time/rate"
+
 	"github.com/telluride-stream/telluride/engine/record"
 )
 
@@ -21,6 +23,7 @@ type sides struct {
 	spare *writer // for what no source can reject; nil: the log is all there is
 	// unsynced says that something was written that may not be durable yet.
 	unsynced bool
+	telling  rate.Sometimes
 }
 
 // take writes side records, or notes that their deliveries are to be rejected.
@@ -48,6 +51,7 @@ func (s *sides) one(side *record.Side, now int64) error {
 	if s.dead == nil {
 		if o := side.Record.Origin; o.Seq > 0 {
 			s.graph.coord.Reject(o.Source, o.Seq)
+			s.tell(side)
 			return nil
 		}
 		if s.spare == nil {
@@ -63,6 +67,20 @@ func (s *sides) one(side *record.Side, now int64) error {
 
 // sync makes durable what was written, unless ctx is done first: another
 // goroutine may be trying to write for as long as a sink is away.
+// tell logs why a delivery is rejected, since the broker keeps it without the
+// reason: the first few, and then one a second.
+func (s *sides) tell(side *record.Side) {
+	s.telling.Do(func() {
+		args := []any{"stage", side.Stage, "reason", side.Reason}
+		if m := side.Record.Meta; m != nil {
+			if id := m.Lookup(record.Path{{Key: "message_id"}}, side.Record.Origin.Seq); !id.IsNil() {
+				args = append(args, "message_id", id.Text())
+			}
+		}
+		s.graph.config.Runtime.Log.Warn("a delivery is rejected", args...)
+	})
+}
+
 func (s *sides) sync(ctx context.Context) error {
 	select {
 	case s.lock <- struct{}{}:
