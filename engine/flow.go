@@ -29,6 +29,7 @@ type Flow struct {
 	once    sync.Once
 	done    chan struct{}
 	replace chan replacing
+	waiting *replacing // taken while no graph ran
 
 	mu       sync.Mutex
 	graph    *topology.Graph
@@ -51,6 +52,7 @@ func (f *Flow) run() {
 	for {
 		began := f.engine.config.Clock.Now()
 		err := f.session()
+		f.takeOverAtRest(err)
 		if err == nil || errors.Is(err, topology.ErrStopped) || !stage.IsTransient(err) || f.stopping() {
 			f.finish(err)
 			return
@@ -73,8 +75,9 @@ func (f *Flow) run() {
 	}
 }
 
-// rest waits before the next session; a replacement ends the wait. false: the
-// flow is to stop.
+// rest waits before the next session. A replacement ends the wait: it is for
+// the next session, or for the plan when that does not start. false: the flow
+// is to stop.
 func (f *Flow) rest(pause time.Duration) bool {
 	timer := f.engine.config.Clock.NewTimer(pause)
 	defer timer.Stop()
@@ -82,7 +85,7 @@ func (f *Flow) rest(pause time.Duration) bool {
 	case <-timer.C():
 		return true
 	case ask := <-f.replace:
-		ask.answer <- f.takeOverAtRest(ask.Replacement)
+		f.waiting = &ask
 		return true
 	case <-f.stop:
 		return false
@@ -150,15 +153,24 @@ func (f *Flow) session() (err error) {
 		return errors.Join(err, g.Discard())
 	}
 	now = f.launch(ctx, f.Plan, g, intakes)
+	swap := func(ask replacing) (again error) {
+		var done Replaced
+		now, done, again = f.takeOver(ctx, now, ask.Replacement)
+		ask.answer <- done
+		return again
+	}
+	if ask := f.waiting; ask != nil {
+		f.waiting = nil
+		if again := swap(*ask); again != nil {
+			return stage.Transient(again)
+		}
+	}
 	for {
 		select {
 		case err := <-now.ended:
 			return err
 		case ask := <-f.replace:
-			next, done, again := f.takeOver(ctx, now, ask.Replacement)
-			now = next
-			ask.answer <- done
-			if again != nil {
+			if again := swap(ask); again != nil {
 				return stage.Transient(again)
 			}
 		}

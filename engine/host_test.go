@@ -301,10 +301,7 @@ func TestAChangeSurvivesARestart(t *testing.T) {
 // fails again and again: the change that mends it need not wait for a session.
 func TestAChangeIsTakenWhileTheFlowCannotRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{name: "s", idle: true, events: []event{{keys: []int{1}}}}
-		for range 9 {
-			s.events = append(s.events, event{lose: true})
-		}
+		s := &script{name: "s", idle: true, away: true}
 		st := newStand(s, checkpoint.NewMemory())
 		f, _ := st.Start("flow.yaml", variant{Name: "flow", Tally: "t", Source: "a"}.text(), nil)
 		time.Sleep(20 * time.Second) // by now it rests for long between two tries

@@ -51,6 +51,7 @@ type script struct {
 	ack bool
 	// ids gives its messages ids; those below redelivered come again.
 	ids         bool
+	away        bool // cannot be opened for now
 	redelivered int
 
 	mu       sync.Mutex
@@ -103,6 +104,9 @@ type scriptSession struct {
 func (s *scriptSession) Open(_ context.Context, position []byte) error {
 	s.script.mu.Lock()
 	defer s.script.mu.Unlock()
+	if s.script.away {
+		return errLost
+	}
 	s.script.bySeq, s.script.eof = []int{-1}, false
 	s.at, s.id = 0, 0
 	until := 0

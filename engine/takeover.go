@@ -113,21 +113,31 @@ func (f *Flow) takeOver(ctx context.Context, old *running, r Replacement) (now *
 	return now, Replaced{Drained: drained, Paused: f.engine.config.Clock.Now().Sub(began), Touched: true}, nil
 }
 
-// takeOverAtRest replaces the plan while no graph runs: the next session runs
-// the new one. Its sinks and sources are opened once before, to see that they can be.
-func (f *Flow) takeOverAtRest(r Replacement) Replaced {
+// takeOverAtRest answers a replacement that waits behind a session that did
+// not start: the next session runs the new plan. Only its sinks are tried
+// before, since a source that is opened takes messages.
+func (f *Flow) takeOverAtRest(failed error) {
+	ask := f.waiting
+	if ask == nil {
+		return
+	}
+	f.waiting = nil
+	if !stage.IsTransient(failed) || f.stopping() {
+		ask.answer <- Replaced{Err: ErrEnded}
+		return
+	}
+	err := f.adopt(ask.Replacement)
+	ask.answer <- Replaced{Err: err, Touched: true}
+}
+
+func (f *Flow) adopt(r Replacement) error {
 	if names := stagesWith(r.Diff, plan.Flushed); len(names) > 0 {
-		return Replaced{Err: fmt.Errorf("%v cannot be flushed while the flow is not running", names)}
+		return fmt.Errorf("%v cannot be flushed while the flow is not running", names)
 	}
 	limit, cancel := context.WithTimeout(context.Background(), r.Timeout)
 	defer cancel()
 	g := f.newGraph(r.Plan, true)
 	err := g.Preflight(limit)
-	if err == nil {
-		_, opened, opening := f.changeIntakes(limit, &running{plan: f.Plan}, r.Plan, plan.Diff{})
-		f.closeIntakes(opened)
-		err = opening
-	}
 	var deltas []*checkpoint.Delta
 	if err == nil {
 		deltas, err = g.Restore(takeovers(signaturesOf(f.Plan), r.Plan, r.Diff.Stages))
@@ -139,12 +149,12 @@ func (f *Flow) takeOverAtRest(r Replacement) Replaced {
 		err = f.commitChange(r, deltas)
 	}
 	if err != nil {
-		return Replaced{Err: err, Touched: true}
+		return err
 	}
 	f.mu.Lock()
 	f.Plan = r.Plan
 	f.mu.Unlock()
-	return Replaced{}
+	return nil
 }
 
 // takeover is a replacement under way.

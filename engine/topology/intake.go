@@ -20,7 +20,7 @@ type Intake struct {
 	inputs chan stage.Input
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	ended  chan struct{} // closed when reading has ended, as inputs is
+	ended  chan struct{} // closed when reading has ended and a graph has sent all of it
 	// Valid once inputs is closed: why, and whether it was [Intake.Quiesce].
 	err     error
 	stopped bool
@@ -29,6 +29,16 @@ type Intake struct {
 	// the last sequence number that it had sent.
 	left stage.Input
 	sent uint64
+}
+
+// sentAll notes that a graph has sent all that was read, and that reading has
+// ended.
+func (i *Intake) sentAll() {
+	select {
+	case <-i.ended:
+	default:
+		close(i.ended)
+	}
 }
 
 // leave notes how far a graph came that has ended, for the next one.
@@ -61,7 +71,6 @@ func (i *Intake) Open(ctx context.Context, position []byte) error {
 }
 
 func (i *Intake) read(ctx context.Context) {
-	defer close(i.ended)
 	defer close(i.inputs)
 	for {
 		in, err := i.next(ctx)

@@ -251,6 +251,7 @@ func (p *pump) goOn(epoch uint64) {
 
 // end notes the end of the source's input, or fails the graph with its error.
 func (p *pump) end() bool {
+	p.intake.sentAll()
 	if p.intake.stopped {
 		p.quiet = true
 		return true
