@@ -53,7 +53,10 @@ func (f *Flow) run() {
 		began := f.engine.config.Clock.Now()
 		err := f.session()
 		f.takeOverAtRest(err)
-		if err == nil || errors.Is(err, topology.ErrStopped) || !stage.IsTransient(err) || f.stopping() {
+		if stage.IsTransient(err) && f.stopping() {
+			err = topology.ErrStopped // it would have started again
+		}
+		if err == nil || errors.Is(err, topology.ErrStopped) || !stage.IsTransient(err) {
 			f.finish(err)
 			return
 		}
