@@ -37,23 +37,7 @@ func (s served) Plan(c change.Change) api.Preview {
 	return p
 }
 
-func (s served) Status() []api.Flow {
-	all := []api.Flow{}
-	for _, f := range s.host.Status() {
-		one := api.Flow{
-			Name: f.Name, File: f.File, Version: f.Version, State: f.State, Reason: f.Reason, Since: f.Since,
-			Params: []api.Param{}, Stages: []api.Stage{}, Restarts: f.Restarts, Unacknowledged: f.Unsaved, Receipts: f.Receipts,
-		}
-		for _, p := range f.Params {
-			one.Params = append(one.Params, api.Param(p))
-		}
-		for _, row := range f.Stages {
-			one.Stages = append(one.Stages, api.Stage(row))
-		}
-		all = append(all, one)
-	}
-	return all
-}
+func (s served) Status() []api.Flow { return s.host.Status() }
 
 // service is what runs beside the flows: the watch over their files, or the API.
 type service struct {

@@ -7,8 +7,6 @@
 package api
 
 import (
-	"time"
-
 	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/plan"
 )
@@ -28,51 +26,12 @@ type Process struct {
 	Flows []Flow `json:"flows"`
 }
 
-// Flow is how a flow stands.
-type Flow struct {
-	Name    string `json:"name"`
-	File    string `json:"file"`
-	Version string `json:"version"`
-	// State is running, starting, draining, pending (a change waits to start),
-	// ended or failed.
-	State string `json:"state"`
-	// Reason says in one sentence why the flow, or a change of it, does not run.
-	Reason string    `json:"reason,omitempty"`
-	Since  time.Time `json:"since"`
-	Params []Param   `json:"params"`
-	// Stages are the rows of the ledger.
-	Stages   []Stage `json:"stages"`
-	Restarts int     `json:"restarts"`
-	// Unacknowledged counts records that were read and are not committed.
-	Unacknowledged uint64 `json:"unacknowledged"`
-	// Receipts are those of the last changes, the newest last.
-	Receipts []change.Receipt `json:"receipts"`
-}
-
-// Param is the value of a param, and where it came from: default,
-// environment, flag, file, queue or api.
-type Param struct {
-	Name string `json:"name"`
-	// Value is written as a flow file writes it; "" when Hidden.
-	Value  string `json:"value"`
-	From   string `json:"from"`
-	Hidden bool   `json:"hidden,omitempty"`
-}
-
-// Stage is what went through a source, stage or sink: in is passed + absorbed
-// + filtered + late + dead + held.
-type Stage struct {
-	Name     string `json:"name"`
-	Kind     string `json:"kind"`
-	In       uint64 `json:"in"`
-	Passed   uint64 `json:"passed"`
-	Absorbed uint64 `json:"absorbed"`
-	Filtered uint64 `json:"filtered"`
-	Late     uint64 `json:"late"`
-	Dead     uint64 `json:"dead"`
-	Held     int64  `json:"held"`
-	Emitted  uint64 `json:"emitted"`
-}
+// Flow, Param and Stage are how a flow stands.
+type (
+	Flow  = change.FlowStatus
+	Param = change.ParamStatus
+	Stage = change.StageStatus
+)
 
 // Preview is what a change would do.
 type Preview struct {

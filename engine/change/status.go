@@ -1,0 +1,49 @@
+package change
+
+import "time"
+
+// FlowStatus is how a flow stands. Its JSON, and that of what is in it, is stable.
+type FlowStatus struct {
+	Name    string `json:"name"`
+	File    string `json:"file"`
+	Version string `json:"version"`
+	// State is running, starting, draining, pending (a change waits to start),
+	// ended or failed.
+	State string `json:"state"`
+	// Reason says in one sentence why the flow, or a change of it, does not run.
+	Reason string        `json:"reason,omitempty"`
+	Since  time.Time     `json:"since"`
+	Params []ParamStatus `json:"params"`
+	// Stages are the rows of the ledger.
+	Stages   []StageStatus `json:"stages"`
+	Restarts int           `json:"restarts"`
+	// Unacknowledged counts records that were read and are not committed.
+	Unacknowledged uint64 `json:"unacknowledged"`
+	// Receipts are those of the last changes, the newest last.
+	Receipts []Receipt `json:"receipts"`
+}
+
+// ParamStatus is the value of a param, and where it came from: default,
+// environment, flag, file, queue or api.
+type ParamStatus struct {
+	Name string `json:"name"`
+	// Value is written as a flow file writes it; "" when Hidden.
+	Value  string `json:"value"`
+	From   string `json:"from"`
+	Hidden bool   `json:"hidden,omitempty"`
+}
+
+// StageStatus is what went through a source, stage or sink: in is passed + absorbed
+// + filtered + late + dead + held.
+type StageStatus struct {
+	Name     string `json:"name"`
+	Kind     string `json:"kind"`
+	In       uint64 `json:"in"`
+	Passed   uint64 `json:"passed"`
+	Absorbed uint64 `json:"absorbed"`
+	Filtered uint64 `json:"filtered"`
+	Late     uint64 `json:"late"`
+	Dead     uint64 `json:"dead"`
+	Held     int64  `json:"held"`
+	Emitted  uint64 `json:"emitted"`
+}
