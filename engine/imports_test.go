@@ -20,6 +20,7 @@ var layers = []struct{ pkg, may string }{
 	{"engine/record", ""},
 	{"engine/diag", ""},
 	{"engine/clock", ""},
+	{"engine/fixture", ""},
 	{"engine/conf", "diag"},
 	{"engine/expr", "diag record"},
 	{"engine/stage", "clock conf diag expr record"},
