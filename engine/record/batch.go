@@ -93,6 +93,8 @@ type Side struct {
 	Kind   SideKind
 	Stage  string // the stage that it left at
 	Reason string
+	// Attempts is how often the stage has tried it; 0 is once.
+	Attempts int
 }
 
 // SideKind says why a record left.

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"runtime"
@@ -248,7 +249,7 @@ func (g *Graph) open() error {
 	}
 	g.config.Runtime.Resumed = g.config.Runtime.Resumed || resumed
 	g.rows()
-	g.sides = &sides{graph: g, telling: rate.Sometimes{First: 10, Interval: time.Second}, lock: make(chan struct{}, 1)}
+	g.sides = &sides{graph: g, telling: rate.Sometimes{First: 10, Interval: time.Second}, lock: make(chan struct{}, 1), twins: twins{began: rand.Text()}}
 	g.terminals = map[*plan.Sink]*terminal{}
 	for i, p := range g.plan.AllSinks() {
 		t := newTerminal(i, newWriter(p, g), g)

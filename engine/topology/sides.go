@@ -2,8 +2,6 @@ package topology
 
 import (
 	"context"
-	"encoding/base64"
-	"unicode/utf8"
 
 	"golang.org/x/time/rate"
 
@@ -24,6 +22,7 @@ type sides struct {
 	// unsynced says that something was written that may not be durable yet.
 	unsynced bool
 	telling  rate.Sometimes
+	twins    twins
 }
 
 // take writes side records, or notes that their deliveries are to be rejected.
@@ -58,22 +57,20 @@ func (s *sides) one(side *record.Side, now int64) error {
 			s.graph.config.Runtime.Log.Error("a dead letter has no place to go", "stage", side.Stage, "reason", side.Reason)
 			return nil
 		}
-		one[0] = s.graph.letter(side, now)
+		one[0] = s.letter(side, now)
 		return s.spare.write(one[:], nil)
 	}
-	one[0] = s.graph.letter(side, now)
+	one[0] = s.letter(side, now)
 	return s.dead.write(one[:], nil)
 }
 
-// sync makes durable what was written, unless ctx is done first: another
-// goroutine may be trying to write for as long as a sink is away.
 // tell logs why a delivery is rejected, since the broker keeps it without the
 // reason: the first few, and then one a second.
 func (s *sides) tell(side *record.Side) {
 	s.telling.Do(func() {
 		args := []any{"stage", side.Stage, "reason", side.Reason}
 		if m := side.Record.Meta; m != nil {
-			if id := m.Lookup(record.Path{{Key: "message_id"}}, side.Record.Origin.Seq); !id.IsNil() {
+			if id := m.Lookup(idPath, side.Record.Origin.Seq); !id.IsNil() {
 				args = append(args, "message_id", id.Text())
 			}
 		}
@@ -81,6 +78,8 @@ func (s *sides) tell(side *record.Side) {
 	})
 }
 
+// sync makes durable what was written, unless ctx is done first: another
+// goroutine may be trying to write for as long as a sink is away.
 func (s *sides) sync(ctx context.Context) error {
 	select {
 	case s.lock <- struct{}{}:
@@ -100,46 +99,4 @@ func (s *sides) sync(ctx context.Context) error {
 	}
 	s.unsynced = false
 	return nil
-}
-
-// letter is the document of a dead letter.
-func (g *Graph) letter(side *record.Side, now int64) record.Record {
-	r := &side.Record
-	var doc []byte
-	text := func(key, value string) {
-		if len(doc) == 0 {
-			doc = append(doc, '{')
-		} else {
-			doc = append(doc, ',')
-		}
-		doc = append(record.AppendValue(doc, record.StringValue(key)), ':')
-		doc = record.AppendValue(doc, record.StringValue(value))
-	}
-	text("time", record.FormatTime(now))
-	text("flow", g.plan.Name)
-	text("stage", side.Stage)
-	text("reason", side.Reason)
-	if n := r.Origin.Source; r.Origin.Seq > 0 && n < len(g.plan.Sources) {
-		text("source", g.plan.Sources[n].Name)
-	}
-	for _, key := range []string{"file", "line", "offset"} {
-		if r.Meta == nil {
-			break
-		}
-		if v := r.Meta.Lookup(record.Path{{Key: key}}, r.Origin.Seq); !v.IsNil() {
-			doc = append(record.AppendValue(append(doc, ','), record.StringValue(key)), ':')
-			doc = record.AppendValue(doc, v)
-		}
-	}
-	payload := r.Payload
-	if r.Shape != nil || payload == nil {
-		payload = record.AppendJSON(nil, r)
-	}
-	if utf8.Valid(payload) {
-		text("payload", string(payload))
-	} else {
-		text("payload_base64", base64.StdEncoding.EncodeToString(payload))
-	}
-	doc = append(doc, '}')
-	return record.Record{Payload: doc, Time: r.Time, Origin: r.Origin}
 }

@@ -1,11 +1,13 @@
 package rabbitmq
 
 import (
+	"bytes"
 	"fmt"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/telluride-stream/telluride/engine/clock"
+	"github.com/telluride-stream/telluride/engine/deadletter"
 	"github.com/telluride-stream/telluride/engine/expr"
 	"github.com/telluride-stream/telluride/engine/record"
 )
@@ -71,6 +73,10 @@ func (m *maker) message(r *record.Record) (out message, err error) {
 	}
 	if err := t.fill(&out, r, &m.scope); err != nil {
 		return out, fmt.Errorf("message: %w", err)
+	}
+	if s, ok := r.Meta.(*deadletter.Sealed); ok {
+		out.publishing.Body = bytes.Clone(s.Letter.Payload)
+		return out, nil
 	}
 	out.publishing.Body = m.body(r, t.opaque)
 	return out, nil

@@ -11,6 +11,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/telluride-stream/telluride/engine/conf"
+	"github.com/telluride-stream/telluride/engine/deadletter"
 	"github.com/telluride-stream/telluride/engine/expr"
 	"github.com/telluride-stream/telluride/engine/record"
 )
@@ -54,6 +55,11 @@ func (t *messageTemplate) fill(m *message, r *record.Record, s *expr.Scope) (err
 	if came != nil && len(t.forward) > 0 {
 		t.copy(p, came)
 	}
+	sealed, isLetter := r.Meta.(*deadletter.Sealed)
+	if isLetter {
+		m.meta = nil
+		t.letter(p, sealed)
+	}
 	text := func(to *string, from *template, how func(*template, *expr.Scope) (string, error)) {
 		if err == nil && !from.empty() {
 			*to, err = how(from, s)
@@ -63,14 +69,16 @@ func (t *messageTemplate) fill(m *message, r *record.Record, s *expr.Scope) (err
 	text(&p.MessageId, &t.id, (*template).optional)
 	text(&p.CorrelationId, &t.correlation, (*template).optional)
 	text(&p.ReplyTo, &t.replyTo, (*template).optional)
-	text(&p.ContentType, &t.contentType, (*template).optional)
+	if !isLetter || p.ContentType == "" {
+		text(&p.ContentType, &t.contentType, (*template).optional)
+	}
 	text(&p.ContentEncoding, &t.encoding, (*template).optional)
 	text(&p.Type, &t.kind, (*template).optional)
 	text(&p.AppId, &t.app, (*template).optional)
 	if err != nil {
 		return err
 	}
-	if t.id.empty() {
+	if t.id.empty() && !isLetter {
 		p.MessageId = defaultID(r, came)
 	}
 	return t.rest(p, s)
@@ -93,8 +101,11 @@ func defaultID(r *record.Record, came *envelope) string {
 
 // forwarded is what came with a record from RabbitMQ; nil: it did not.
 func forwarded(r *record.Record) *envelope {
-	if e, ok := r.Meta.(*envelopes); ok {
-		return e.of(r.Origin.Seq)
+	switch m := r.Meta.(type) {
+	case *envelopes:
+		return m.of(r.Origin.Seq)
+	case record.SavedMeta:
+		return restored(m)
 	}
 	return nil
 }
