@@ -27,7 +27,7 @@ import (
 //	yaml wrong    a complete flow with mistakes; a text error follows
 //	json FILE     a file for the flows below; likewise csv and text
 //	json output   what the flow above prints
-//	json dead     its dead letters; the time at which they were made is TIME
+//	json dead     its dead letters, with ID, TIME and VERSION instead of theirs
 //	text error    what validate says of the flow above
 //
 // With -update, what flows give is written into the documents.
@@ -240,7 +240,10 @@ func deadLetters(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return regexp.MustCompile(`"time":"[^"]*"`).ReplaceAllString(string(text), `"time":"TIME"`)
+	for key, what := range map[string]string{"time": "TIME", "id": "ID", "version": "VERSION"} {
+		text = regexp.MustCompile(`(?m)^([^\n]*?"`+key+`":)"[^"]*"`).ReplaceAll(text, []byte(`${1}"`+what+`"`))
+	}
+	return string(text)
 }
 
 // guides are the documents that explain the language by example.

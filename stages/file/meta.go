@@ -15,7 +15,7 @@ type place struct {
 	lines []uint32
 }
 
-var _ record.Meta = (*place)(nil)
+var _ record.Describer = (*place)(nil)
 
 // Lookup knows meta.file, meta.line (from 1) and meta.offset (from 0).
 func (p *place) Lookup(path record.Path, seq uint64) record.Value {
@@ -35,6 +35,23 @@ func (p *place) Lookup(path record.Path, seq uint64) record.Value {
 		return record.IntValue(p.line + int64(i))
 	}
 	return record.Value{}
+}
+
+// AppendMeta writes what Lookup knows.
+func (p *place) AppendMeta(dst []byte, seq uint64) []byte {
+	dst = append(dst, '{')
+	for i, key := range []string{"file", "line", "offset"} {
+		v := p.Lookup(record.Path{{Key: key}}, seq)
+		if v.IsNil() {
+			break
+		}
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(record.AppendValue(dst, record.StringValue(key)), ':')
+		dst = record.AppendValue(dst, v)
+	}
+	return append(dst, '}')
 }
 
 // add notes where the next record stands. All records of a place must begin
