@@ -8,6 +8,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/engine/telemetry"
 	"github.com/telluride-stream/telluride/engine/topology"
@@ -25,6 +26,12 @@ type Config struct {
 	Stdout   io.Writer
 	Terminal bool
 	Width    int
+	// Steady has what is tried again wait without jitter, so that a flow test
+	// meets the same instants at every run.
+	Steady bool
+	// Left is told of every record that leaves a flow as a dead letter or late,
+	// at the time when that takes effect: see [topology.Config]. It may be nil.
+	Left func(record.Side)
 	// Workers is how many goroutines decode the payloads of a source; 0: one per CPU.
 	Workers int
 }

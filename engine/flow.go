@@ -10,6 +10,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/engine/telemetry"
@@ -48,6 +49,9 @@ func (f *Flow) run() {
 	pauses := &backoff.ExponentialBackOff{
 		InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 30 * time.Second,
 	}
+	if f.engine.config.Steady {
+		pauses.RandomizationFactor = 0
+	}
 	pauses.Reset()
 	for {
 		began := f.engine.config.Clock.Now()
@@ -82,7 +86,7 @@ func (f *Flow) run() {
 // the next session, or for the plan when that does not start. false: the flow
 // is to stop.
 func (f *Flow) rest(pause time.Duration) bool {
-	timer := f.engine.config.Clock.NewTimer(pause)
+	timer := clock.For(f.engine.config.Clock, "flow "+f.Plan.Name).NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C():
@@ -204,6 +208,7 @@ func (f *Flow) newGraph(p *plan.Plan, before bool) *topology.Graph {
 	rt.Resumed = before
 	return topology.New(p, topology.Config{
 		Store: f.engine.store(p), Clock: f.engine.config.Clock, Ledger: f.Ledger, Runtime: rt, Workers: f.engine.config.Workers,
+		Steady: f.engine.config.Steady, Left: f.engine.config.Left,
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/checkpoint"
+	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/diag"
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/stage"
@@ -198,8 +199,7 @@ func (f *hosted) next(c change.Change) (version, diag.List) {
 
 // work applies changes until the host closes.
 func (f *hosted) work() {
-	clock := f.host.engine.config.Clock
-	retry := clock.NewTimer(time.Hour)
+	retry := clock.For(f.host.engine.config.Clock, "changes").NewTimer(time.Hour)
 	defer retry.Stop()
 	for {
 		select {

@@ -32,7 +32,8 @@ var layers = []struct{ pkg, may string }{
 	{"engine/topology", "clock deadletter expr record stage plan checkpoint telemetry"},
 	{"engine/change", "conf diag plan"},
 	{"engine/api", "change diag plan"},
-	{"engine", "change clock diag stage plan checkpoint telemetry topology"},
+	{"engine", "change clock diag record stage plan checkpoint telemetry topology"},
+	{"engine/flowtest", "change checkpoint clock conf diag engine expr fixture flow plan record stage telemetry topology"},
 	{"engine/stagetest", "clock conf diag expr record stage"},
 	{"stages/*", "clock conf deadletter diag expr record stage"},
 	{"stages", "stage stages/*"},
@@ -47,12 +48,12 @@ var owners = []struct{ module, by string }{
 	{"github.com/cockroachdb/pebble/v2", "engine/checkpoint"},
 	{"github.com/fsnotify/fsnotify", "engine/change"},
 	{"github.com/expr-lang/expr", "engine/expr"},
-	{"gopkg.in/yaml.v3", "engine/conf engine/flow engine/stagetest stages/* cmd/*"},
+	{"gopkg.in/yaml.v3", "engine/conf engine/flow engine/flowtest engine/stagetest stages/* cmd/*"},
 	{"github.com/spf13/cobra", "cmd/*"},
 	{"github.com/spf13/pflag", "cmd/*"},
 	{"go.uber.org/goleak", "engine/stagetest"},
 	{"pgregory.net/rapid", ""},
-	{"testing", "engine/stagetest"},
+	{"testing", "engine/flowtest engine/stagetest"},
 	{"os/exec", "cmd/*"},
 }
 
@@ -67,6 +68,7 @@ var unreachable = []struct{ pkg, never string }{
 	{"engine/flow", "github.com/reugn/go-streams github.com/rabbitmq/amqp091-go engine engine/topology engine/checkpoint net"},
 	{"engine/topology", "github.com/rabbitmq/amqp091-go engine/flow"},
 	{"engine", "github.com/rabbitmq/amqp091-go engine/flow stages/*"},
+	{"engine/flowtest", "github.com/rabbitmq/amqp091-go stages/*"},
 	{"stages/*", "engine engine/topology engine/checkpoint engine/flow engine/plan github.com/reugn/go-streams"},
 	{"stages", "engine engine/topology engine/checkpoint engine/flow engine/plan github.com/reugn/go-streams"},
 }

@@ -19,6 +19,22 @@ type Timer interface {
 	Reset(d time.Duration) bool
 }
 
+// For is c for one of its users, "checkpoint" for instance. A scripted clock may
+// be a [Scripted]: of the timers that are due at one instant it has to fire the
+// same one first at every run, so it must tell them apart.
+func For(c Clock, user string) Clock {
+	if s, ok := c.(Scripted); ok {
+		return s.For(user)
+	}
+	return c
+}
+
+// Scripted is a clock that wants to know its users.
+type Scripted interface {
+	Clock
+	For(user string) Clock
+}
+
 // System is the clock of the machine.
 type System struct{}
 

@@ -32,6 +32,13 @@ type Config struct {
 	Intakes []*Intake
 	// Workers is how many goroutines decode the payloads of a source; 0: one per CPU.
 	Workers int
+	// Steady has a sink that fails be tried again without jitter.
+	Steady bool
+	// Left is told of every record that leaves the flow as a dead letter or
+	// late, before it is written or its delivery is noted as rejected: again
+	// when that is repeated after an abort. Calls do not overlap. It must not
+	// keep the record's memory. It may be nil.
+	Left func(record.Side)
 	// Committed is told of every commit. It does not block. It may be nil.
 	Committed func(checkpoint.Done, time.Duration)
 }
@@ -69,7 +76,7 @@ func New(p *plan.Plan, c Config) *Graph {
 	g := &Graph{plan: p, config: c, stop: make(chan struct{}), ended: make(chan struct{}), now: record.MinTime}
 	g.aborted, g.abort = context.WithCancel(context.Background())
 	cc := checkpoint.Config{
-		Flow: p.Name, Sinks: len(p.AllSinks()), Store: c.Store, Clock: c.Clock, Interval: p.Checkpoint,
+		Flow: p.Name, Sinks: len(p.AllSinks()), Store: c.Store, Clock: clock.For(c.Clock, "checkpoint"), Interval: p.Checkpoint,
 	}
 	for i := range p.Sources {
 		src := &p.Sources[i]

@@ -44,7 +44,7 @@ type pump struct {
 
 func newPump(index int, src *plan.Source, in *Intake, from checkpoint.Position, g *Graph) *pump {
 	p := &pump{
-		index: index, intake: in, coord: g.coord, clock: g.config.Clock, tick: g.plan.Tick,
+		index: index, intake: in, coord: g.coord, clock: clock.For(g.config.Clock, "source "+src.Name), tick: g.plan.Tick,
 		row:      g.config.Ledger.Row("source", src.Name),
 		barriers: make(chan record.Barrier, checkpoint.MaxTravelling), marks: make(chan checkpoint.Mark, checkpoint.MaxTravelling),
 		resume: make(chan uint64, 1), out: make(chan any), stop: g.stop,

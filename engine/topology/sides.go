@@ -42,6 +42,9 @@ func (s *sides) take(side []record.Side, now int64) error {
 }
 
 func (s *sides) one(side *record.Side, now int64) error {
+	if left := s.graph.config.Left; left != nil {
+		left(*side)
+	}
 	one := [1]record.Record{side.Record}
 	if side.Kind == record.Late && s.late != nil {
 		return s.late.write(one[:], nil)

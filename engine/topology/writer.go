@@ -25,6 +25,7 @@ type writer struct {
 	opened   bool
 	deadline time.Duration
 	clock    clock.Clock
+	steady   bool // waits have no jitter
 	log      *slog.Logger
 	row      *telemetry.Row
 	// abort ends every wait of a terminal.
@@ -38,7 +39,7 @@ func newWriter(p *plan.Sink, g *Graph) *writer {
 	rt := g.config.Runtime
 	rt.Name, rt.MaxBatch = p.Name, g.plan.Batch
 	return &writer{
-		name: p.Name, sink: p.Spec.New(rt), lazy: p.Spec.Lazy, deadline: p.Deadline, clock: g.config.Clock,
+		name: p.Name, sink: p.Spec.New(rt), lazy: p.Spec.Lazy, deadline: p.Deadline, clock: clock.For(g.config.Clock, "sink "+p.Name), steady: g.config.Steady,
 		log: rt.Log, row: g.config.Ledger.Row("sink", p.Name), abort: g.aborted,
 	}
 }
@@ -64,6 +65,9 @@ func (w *writer) patiently(ctx context.Context, what string, try func() error) e
 			start = w.clock.Now()
 			pauses = &backoff.ExponentialBackOff{
 				InitialInterval: 50 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 10 * time.Second,
+			}
+			if w.steady {
+				pauses.RandomizationFactor = 0
 			}
 			pauses.Reset()
 			w.log.Warn("sink fails; trying again", "sink", w.name, "doing", what, "error", err)
