@@ -1,6 +1,7 @@
 package file
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -95,21 +96,29 @@ const poll = 200 * time.Millisecond
 // followed is a file that is read as it grows. It ends when it is truncated,
 // or when its name has gone to another file; what is new is then the caller's
 // to open. A truncated file that has grown beyond the old end between two
-// looks passes for one that grew.
+// looks is known by the bytes before that end, which are others now.
 type followed struct {
 	plain
 	path    string
 	clock   clock.Clock
 	log     *slog.Logger
 	renamed bool
+	tail    []byte // the last bytes that were read, up to tailSize
+	ended   bool   // the last read found no more
 }
 
 func (f *followed) read(ctx context.Context, b []byte) (int, error) {
 	for {
 		n, err := f.plain.read(ctx, b)
+		if n > 0 && f.ended && !f.grew(f.at-int64(n)) {
+			f.log.Warn("the file was truncated and written to again; reading it from its beginning", "file", f.path, "offset", f.at-int64(n))
+			return 0, io.EOF
+		}
 		if n > 0 || err != nil && !errors.Is(err, io.EOF) {
+			f.note(b[:n])
 			return n, err
 		}
+		f.ended = true
 		if f.renamed {
 			return 0, io.EOF
 		}
@@ -125,6 +134,23 @@ func (f *followed) read(ctx context.Context, b []byte) (int, error) {
 			return 0, err
 		}
 	}
+}
+
+// note remembers the last bytes that were read.
+func (f *followed) note(b []byte) {
+	f.ended = false
+	if len(b) >= tailSize {
+		f.tail = f.tail[:0]
+	}
+	f.tail = append(f.tail, b[max(0, len(b)-tailSize):]...)
+	f.tail = f.tail[max(0, len(f.tail)-tailSize):]
+}
+
+// grew says whether the bytes before an offset are still those that were read.
+func (f *followed) grew(offset int64) bool {
+	there := make([]byte, len(f.tail))
+	n, _ := f.file.ReadAt(there, offset-int64(len(there))) // too few are other bytes
+	return n == len(there) && bytes.Equal(there, f.tail)
 }
 
 // look says whether the file was truncated, and notices when it was renamed.

@@ -223,6 +223,27 @@ func TestFollowNoticesRotationAndTruncation(t *testing.T) {
 	})
 }
 
+func TestFollowNoticesAFileThatWasTruncatedAndHasGrownBeyondItsOldEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := write(t, filepath.Join(t.TempDir(), "a.ndjson"), "{\"n\":1}\n{\"n\":2}\n")
+		var log bytes.Buffer
+		r := follow(t, path, &log)
+		if have := within(t, r); have != `{"n":1}{"n":2}` {
+			t.Errorf("got %s", have)
+		}
+		go func() {
+			time.Sleep(time.Second / 2)
+			write(t, path, "{\"n\":13}\n{\"n\":14}\n{\"n\":15}\n") // of one piece, and of the same file
+		}()
+		if have := within(t, r); have != `{"n":13}{"n":14}{"n":15}` {
+			t.Errorf("got %s", have)
+		}
+		if !strings.Contains(log.String(), "truncated and written to again") {
+			t.Errorf("log: %s", log.String())
+		}
+	})
+}
+
 func TestFollowWaitsForAFileThatIsBeingRotatedWhenItResumes(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "a.ndjson"), "{\"n\":1}\n")
 	position := readAll(t, config(path), 10, nil)[0].position

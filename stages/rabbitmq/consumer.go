@@ -18,6 +18,7 @@ type consumer struct {
 	stream     bool
 	unknown    bool // nothing is known of the queue's type
 	enough     int  // as many records do not wait for more
+	id         *identifier
 
 	deliveries <-chan amqp.Delivery
 	closed     chan *amqp.Error
@@ -107,11 +108,11 @@ func (c *consumer) add(t *taken, d *amqp.Delivery, from int64) error {
 	t.offset = offset
 	t.batch.Records = append(t.batch.Records, record.Record{Payload: d.Body, Meta: t.meta})
 	t.meta.add(d)
-	if d.MessageId != "" || t.ids != nil {
+	if id := c.id.of(d, t.meta, n); id != "" || t.ids != nil {
 		if t.ids == nil {
 			t.ids = make([]string, n, cap(t.meta.list))
 		}
-		t.ids = append(t.ids, d.MessageId)
+		t.ids = append(t.ids, id)
 	}
 	if d.Redelivered || t.redelivered != nil {
 		if t.redelivered == nil {

@@ -64,11 +64,17 @@ func (s *source) Open(ctx context.Context, position []byte) error {
 	}
 	start := s.config.start
 	if s.config.stream && position != nil {
-		if len(position) != 8 {
+		offset, name, ok := readPosition(position)
+		switch {
+		case !ok:
 			return fmt.Errorf("the position of %s is not one of a stream", s.rt.Name)
+		case name != "" && name != s.config.name.Value:
+			s.rt.Log.Warn("the saved position is that of another stream; reading this one from where offset says",
+				"source", s.rt.Name, "stream", s.config.name.Value, "other", name)
+		default:
+			session.from = offset + 1
+			start = session.from
 		}
-		session.from = int64(binary.BigEndian.Uint64(position)) + 1
-		start = session.from
 	}
 	l, err := s.config.dial(ctx, s.rt)
 	if err != nil {
@@ -144,6 +150,7 @@ func (s *session) consume(c *sourceConfig, maxBatch int, tag string, start any) 
 	}
 	consumer := &consumer{
 		channel: ch, enough: max(1, min(c.prefetch/8, maxBatch)), queue: c.name.Value, tag: tag, stream: c.stream, unknown: !c.stream && (!c.declared || c.kind == ""), ended: make(chan struct{}),
+		id:     newIdentifier(c.ident),
 		closed: ch.NotifyClose(make(chan *amqp.Error, 1)), cancelled: ch.NotifyCancel(make(chan string, 1)),
 	}
 	if err := ch.Qos(c.prefetch, 0, false); err != nil {
@@ -211,9 +218,23 @@ func (s *session) input(t *taken) stage.Input {
 	}
 	in := stage.Input{Batch: t.batch, IDs: t.ids, Redelivered: t.redelivered}
 	if t.meta.consumer.stream {
-		in.Position = binary.BigEndian.AppendUint64(nil, uint64(t.offset))
+		in.Position = appendPosition(nil, t.offset, t.meta.consumer.queue)
 	}
 	return in
+}
+
+// appendPosition writes a position: the offset of the last record that was
+// read, eight bytes, big endian, and the name of the stream, which those of
+// earlier versions lack.
+func appendPosition(b []byte, offset int64, stream string) []byte {
+	return append(binary.BigEndian.AppendUint64(b, uint64(offset)), stream...)
+}
+
+func readPosition(b []byte) (offset int64, stream string, ok bool) {
+	if len(b) < 8 {
+		return 0, "", false
+	}
+	return int64(binary.BigEndian.Uint64(b)), string(b[8:]), true
 }
 
 func (s *source) current() *session {

@@ -24,7 +24,9 @@ type sourceConfig struct {
 	exclusive           bool
 	arguments           amqp.Table
 	offset              conf.Text
+	id                  conf.Expr
 
+	ident  *ident
 	stream bool // positions are offsets
 	start  any  // offset as the broker takes it
 	// opened says that there was a session: what is missing now was there.
@@ -57,6 +59,7 @@ func (c *sourceConfig) bind(f *conf.Fields) {
 	f.Bool(&c.exclusive, "exclusive", false, "No other consumer may read the queue meanwhile. A second one waits for the first to end.")
 	bindArguments(f, &c.arguments, "arguments", "Further arguments of the consumers.")
 	f.Text(&c.offset, "offset", "", "For a stream: where reading begins when the flow has no position yet: first, last (the last chunk), next (only what is new), an offset such as 1000, or a time such as 2026-01-01T00:00:00Z. Default: first. Given for a queue that is not declared here, it says that the queue is a stream.").NotEmpty()
+	f.Expr(&c.id, "id", "What tells a message from all others of its queue, such as \"event_id\" or \"meta.headers.uuid\": state then counts a message that the broker delivers again only once. It is looked up for redelivered messages alone. A message for which it has no value may count twice. Default: the message_id that its sender gave it.").Optional()
 	c.stream = c.kind == streams || c.offset.Value != ""
 	f.Check(c.check)
 }
@@ -73,6 +76,8 @@ func (c *sourceConfig) check() (message, advice string) {
 		return "an exclusive consumer is alone", "set consumers: 1, or remove exclusive"
 	case c.stream && c.consumers > 1:
 		return "every consumer of a stream reads all of it", "set consumers: 1"
+	case c.stream && c.id.Given():
+		return "id is for queues: a stream has offsets, which tell what was counted", "remove id"
 	case c.stream && c.declared && c.kind != streams:
 		return "offset is for streams", "add type: stream to declare, or remove offset"
 	}
@@ -99,7 +104,8 @@ func (c *sourceConfig) startOffset() (any, bool) {
 	return time.Unix(0, ns), err == nil
 }
 
-func buildSource(c *sourceConfig, _ *stage.Builder) stage.SourceSpec {
+func buildSource(c *sourceConfig, b *stage.Builder) stage.SourceSpec {
+	c.ident = newIdent(c.id, b)
 	spec := stage.SourceSpec{
 		New:       func(rt stage.Runtime) stage.Source { return newSource(c, rt) },
 		Raw:       true,
