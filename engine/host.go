@@ -102,14 +102,19 @@ func (h *Host) Start(file string, src []byte, set map[string]string) (*Flow, dia
 		return nil, list
 	}
 	f := &hosted{host: h, name: p.Name, file: file, jobs: make(chan job, maxQueued), poked: make(chan struct{}, 1)}
-	version, warnings := h.recall(f, p, src, set)
+	origin, problems := h.origin(p)
+	list = append(list, problems...)
+	version, warnings := h.recall(f, p, src, set, origin)
 	list = append(list, warnings...)
-	how, problems := h.inherit(version)
+	how, problems := h.inherit(version, origin)
 	list = append(list, problems...)
 	if list.HasErrors() {
 		return nil, list
 	}
 	control, err := version.remember()
+	if err == nil {
+		err = h.move(p, origin)
+	}
 	if err != nil {
 		list.Errorf(diag.Span{File: file}, "remember the version: %v", err)
 		return nil, list
@@ -127,19 +132,19 @@ func (h *Host) Start(file string, src []byte, set map[string]string) (*Flow, dia
 }
 
 // inherit says what becomes of the state that the flow left behind when it
-// ran last, perhaps in another version.
-func (h *Host) inherit(v version) (map[string]topology.Takeover, diag.List) {
+// ran last, perhaps in another version. origin is its name then.
+func (h *Host) inherit(v version, origin string) (map[string]topology.Takeover, diag.List) {
 	fail := func(err error) (map[string]topology.Takeover, diag.List) {
 		return nil, diag.List{{Span: diag.Span{File: v.plan.File}, Message: err.Error()}}
 	}
-	_, ok, err := h.engine.store(v.plan).Last(v.plan.Name)
+	_, ok, err := h.engine.store(v.plan).Last(origin)
 	if err != nil {
 		return fail(fmt.Errorf("read the last commit: %w", err))
 	}
 	if !ok {
 		return nil, nil
 	}
-	control, err := h.engine.config.Store.Control(v.plan.Name)
+	control, err := h.engine.config.Store.Control(origin)
 	if err != nil {
 		return fail(fmt.Errorf("read what ran before: %w", err))
 	}

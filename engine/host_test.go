@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,6 +33,9 @@ type variant struct {
 	Keep      int    // size of a keeper in front; 0: none
 	Tally     string // signature of a tally; "": none
 	OnChange  string
+	Named     string // the tally's name; "": tally
+	From      string // its state_from
+	WasFlow   string // the flow's state_from
 	Source    string // signature of the source
 	BadSink   bool   // the sink cannot open, now or ever
 	BadSource bool   // the source likewise
@@ -79,6 +83,7 @@ func (st *stand) compile(file string, src []byte, set map[string]string) (*plan.
 		prefetch = 20
 	}
 	p := newPlan([]*script{st.script}, []*collector{st.sink}, prefetch)
+	p.StateFrom = v.WasFlow
 	p.Name, p.Version = v.Name, fmt.Sprintf("%+v", v)
 	p.Sources[0].Signature = v.Source
 	if v.Slow > 0 {
@@ -98,7 +103,10 @@ func (st *stand) compile(file string, src []byte, set map[string]string) (*plan.
 	if v.Tally != "" {
 		spec := tallySpec()
 		spec.Signature = v.Tally
-		p.Nodes = append(p.Nodes, &plan.Operator{Name: "tally", Kind: "tally", Spec: spec, OnChange: v.OnChange})
+		spec.Carry = func(old string) (func(string, []byte) ([]byte, error), bool) {
+			return func(_ string, value []byte) ([]byte, error) { return value, nil }, old+"+" == v.Tally
+		}
+		p.Nodes = append(p.Nodes, &plan.Operator{Name: cmp.Or(v.Named, "tally"), Kind: "tally", Spec: spec, OnChange: v.OnChange, StateFrom: v.From})
 		p.Stateful = true
 	}
 	markFlushAlways(p.Nodes, false)

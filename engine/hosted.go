@@ -111,12 +111,12 @@ func (f *hosted) become(v version) {
 // the file the last version was based on. The same content: that version and
 // the params that were set since run on. Another: the file wins, and of the
 // params those that still fit are kept.
-func (h *Host) recall(f *hosted, p *plan.Plan, src []byte, flags map[string]string) (version, diag.List) {
+func (h *Host) recall(f *hosted, p *plan.Plan, src []byte, flags map[string]string, origin string) (version, diag.List) {
 	v := version{plan: p, source: src, base: hash(src), set: map[string]setting{}}
 	for name, value := range flags {
 		v.set[name] = setting{value, "flag"}
 	}
-	control, err := h.engine.config.Store.Control(p.Name)
+	control, err := h.engine.config.Store.Control(origin)
 	if err != nil {
 		return v, diag.List{{Severity: diag.Warning, Span: diag.Span{File: f.file}, Message: "what was applied before cannot be read: " + err.Error()}}
 	}

@@ -63,6 +63,6 @@ func (f *hosted) status() change.FlowStatus {
 func stageStatus(name, kind string, c stage.Counts) change.StageStatus {
 	return change.StageStatus{
 		Name: name, Kind: kind, In: c.In, Passed: c.Passed, Absorbed: c.Absorbed, Filtered: c.Filtered,
-		Late: c.Late, Dead: c.Dead, Held: c.Held, Emitted: c.Emitted,
+		Late: c.Late, Dead: c.Dead, Held: c.Held, Emitted: c.Emitted, Expired: c.Expired,
 	}
 }

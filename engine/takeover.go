@@ -299,7 +299,7 @@ func sourceOutcome(d plan.Diff, name string) plan.Outcome {
 func stagesWith(d plan.Diff, o plan.Outcome) (names []string) {
 	for _, s := range d.Stages {
 		if s.Outcome == o {
-			names = append(names, s.Name)
+			names = append(names, s.Origin())
 		}
 	}
 	return names
@@ -326,10 +326,14 @@ func takeovers(signatures map[string]string, next *plan.Plan, stages []plan.Diff
 	for _, s := range stages {
 		switch s.Outcome {
 		case plan.Flushed, plan.Discarded, plan.Dropped:
-			how[s.Name] = topology.Takeover{Discard: true}
+			how[s.Name] = topology.Takeover{Discard: true, From: s.From}
 		case plan.Carried:
-			carry, _ := specs[s.Name].Carry(signatures[s.Name])
-			how[s.Name] = topology.Takeover{Carry: carry}
+			carry, _ := specs[s.Name].Carry(signatures[s.Origin()])
+			how[s.Name] = topology.Takeover{Carry: carry, From: s.From}
+		case plan.Kept:
+			if s.From != "" {
+				how[s.Name] = topology.Takeover{From: s.From}
+			}
 		}
 	}
 	return how

@@ -46,6 +46,7 @@ type stageReport struct {
 	Dead     uint64 `json:"dead"`
 	Held     int64  `json:"held"`
 	Emitted  uint64 `json:"emitted"`
+	Expired  uint64 `json:"expired,omitempty"`
 	Balanced bool   `json:"balanced"`
 
 	// idle is a place for dead letters or late records that got none: the
@@ -78,7 +79,7 @@ func reportOf(f *engine.Flow, asked bool) flowReport {
 		r.Balanced = r.Balanced && ok
 		r.Stages = append(r.Stages, stageReport{
 			Kind: row.Kind, Name: row.Name, In: c.In, Passed: c.Passed, Absorbed: c.Absorbed, Filtered: c.Filtered,
-			Late: c.Late, Dead: c.Dead, Held: c.Held, Emitted: c.Emitted, Balanced: ok,
+			Late: c.Late, Dead: c.Dead, Held: c.Held, Emitted: c.Emitted, Expired: c.Expired, Balanced: ok,
 			idle: c.In == 0 && row.Kind == "sink" && isSide(f, row.Name),
 		})
 	}
@@ -120,6 +121,11 @@ func (r *flowReport) notes() []string {
 	}
 	if r.Late > 0 && (r.LateTo != "" || r.DeadLetters == 0) {
 		notes = append(notes, plural(int(r.Late), "late record")+to(r.LateTo, "among the dead letters"))
+	}
+	for _, s := range r.Stages {
+		if s.Expired > 0 {
+			notes = append(notes, fmt.Sprintf("%s: %s expired", s.Name, plural(int(s.Expired), "idle key")))
+		}
 	}
 	if r.Unsaved > 0 && r.Outcome != unread {
 		notes = append(notes, plural(int(r.Unsaved), "record")+" read and not acknowledged: results of them may be missing, or come again with the next run")

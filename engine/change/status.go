@@ -46,4 +46,6 @@ type StageStatus struct {
 	Dead     uint64 `json:"dead"`
 	Held     int64  `json:"held"`
 	Emitted  uint64 `json:"emitted"`
+	// Expired counts keys whose state was dropped since they were idle.
+	Expired uint64 `json:"expired,omitempty"`
 }

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -189,6 +190,23 @@ func (m *Memory) Drop(flow, stage string) error {
 			delete(f.stages, stage)
 		}
 	})
+	return nil
+}
+
+// Move gives what is kept of a flow another name.
+func (m *Memory) Move(from, to string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.flows[to] != nil {
+		return fmt.Errorf("%w of flow %q", ErrKept, to)
+	}
+	if f := m.flows[from]; f != nil {
+		m.flows[to] = f
+		delete(m.flows, from)
+		if f.last != nil {
+			f.last.Flow = to
+		}
+	}
 	return nil
 }
 

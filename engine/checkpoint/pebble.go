@@ -26,6 +26,9 @@ var (
 	ErrDamaged = errors.New("damaged")
 	// ErrStopped is the reason when a store has ended after a failure.
 	ErrStopped = errors.New("state store stopped")
+	// ErrKept is the reason when a name is to be given to a flow under which
+	// something is kept already.
+	ErrKept = errors.New("something is kept already")
 	// ErrClosed is the reason when a store is used after Close.
 	ErrClosed = errors.New("state store is closed")
 )

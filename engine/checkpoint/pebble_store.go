@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -287,5 +288,31 @@ func (p *Pebble) Drop(flow, stage string) error {
 		}
 		prefix := stageKey(flow, kindState, stage)
 		return b.DeleteRange(prefix, after(prefix), nil)
+	})
+}
+
+// Move gives what is kept of a flow another name: the flow's name begins each
+// of its keys.
+func (p *Pebble) Move(from, to string) error {
+	old, renamed := appendName([]byte{areaFlow}, from), appendName([]byte{areaFlow}, to)
+	return p.write(pebble.Sync, func(b *pebble.Batch) error {
+		kept, err := p.any(renamed, after(renamed))
+		if err == nil && kept {
+			err = fmt.Errorf("%w of flow %q", ErrKept, to)
+		}
+		if err != nil {
+			return err
+		}
+		key := slices.Clone(renamed)
+		found := false
+		err = p.scan(old, after(old), func(k, value []byte) (bool, error) {
+			found = true
+			key = append(key[:len(renamed)], k[len(old):]...)
+			return true, b.Set(key, value, nil)
+		})
+		if err != nil || !found {
+			return err
+		}
+		return b.DeleteRange(old, after(old), nil)
 	})
 }

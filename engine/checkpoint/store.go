@@ -94,6 +94,9 @@ type Store interface {
 	// Drop removes the state of a stage; without a stage, all that a flow
 	// would resume from: state, positions and verdicts. Control data stays.
 	Drop(flow, stage string) error
+	// Move gives all that is kept of a flow, control data included, to another
+	// name, under which nothing may be kept; all of it or nothing.
+	Move(from, to string) error
 	Close() error
 }
 

@@ -158,7 +158,7 @@ func TestPebbleKeepsWhatMemoryKeeps(t *testing.T) {
 		for range rapid.IntRange(1, 15).Draw(t, "steps") {
 			flow, name := rapid.SampledFrom(names).Draw(t, "flow"), rapid.SampledFrom(names).Draw(t, "name")
 			var do func(s Store) error
-			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			switch rapid.IntRange(0, 10).Draw(t, "step") {
 			default:
 				c := drawCommit(t)
 				do = func(s Store) error { return s.Commit(c) }
@@ -173,6 +173,13 @@ func TestPebbleKeepsWhatMemoryKeeps(t *testing.T) {
 			case 8:
 				do = func(s Store) error { return s.Drop(flow, "") }
 			case 9:
+				do = func(s Store) error {
+					if err := s.Move(flow, name); !errors.Is(err, ErrKept) {
+						return err
+					}
+					return nil
+				}
+			case 10:
 				if err := got.Close(); err != nil {
 					t.Fatal(err)
 				}

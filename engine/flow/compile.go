@@ -121,6 +121,10 @@ func (c *compiler) compile(root *yaml.Node) {
 	c.name(t)
 
 	c.plan.Name = c.flowName(&d)
+	c.plan.StateFrom = d.from.Value
+	if d.from.Value != "" && d.from.Value == c.plan.Name {
+		c.fail(d.from.Span, fmt.Sprintf("state_from: %q is the name of the flow itself", d.from.Value), "name what it was called before, or remove it")
+	}
 	c.plan.Layout = c.layout
 	c.plan.Checkpoint = d.checkpoint
 	c.plan.Durability = d.durability

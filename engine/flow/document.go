@@ -11,6 +11,7 @@ import (
 // document is the top level of a flow file.
 type document struct {
 	name, description conf.Text
+	from              conf.Text
 	params            *yaml.Node
 	source, sources   *yaml.Node
 	stages            *yaml.Node
@@ -24,6 +25,7 @@ type document struct {
 func (d *document) bind(f *conf.Fields) {
 	f.Text(&d.name, "name", "", "The flow's name: lower-case letters, digits, _ and -. State is kept under it. Default: the name of the file without .yaml.")
 	f.Text(&d.description, "description", "", "What the flow is for, in a sentence or two.")
+	f.Text(&d.from, "state_from", "", "What the flow was called before. When it starts and nothing is kept under its name, it takes over what is kept under that one: state, positions and params. It may stay in the file.").NotEmpty()
 	describeParams(f, &d.params)
 	part(f, &d.source, "source", "Where records come from: exactly one kind of source, and the keys below.", "source", new(sourceConfig).bind)
 	parts(f, &d.sources, "sources", "Several sources, instead of source.", "source", new(sourceConfig).bind)

@@ -146,4 +146,27 @@ func (c *compiler) checkStateNames() {
 				fmt.Sprintf("give each a name, such as name: %s_a", n.kind))
 		}
 	}
+	c.checkStateFrom()
+}
+
+// checkStateFrom reports state that two stages would have.
+func (c *compiler) checkStateFrom() {
+	taken := map[string]string{}
+	for _, n := range c.stateful {
+		taken[n.name] = "is a stage of this flow, which keeps that state itself"
+	}
+	for _, n := range c.stateful {
+		from := n.conf.from
+		if from.Value == "" {
+			continue
+		}
+		if why, ok := taken[from.Value]; ok {
+			advice := "name a stage that is gone, or remove it"
+			if from.Value == n.name {
+				why = "is the name of the stage itself"
+			}
+			c.fail(from.Span, fmt.Sprintf("state_from: %q %s", from.Value, why), advice)
+		}
+		taken[from.Value] = fmt.Sprintf("is taken over by stage %q already", n.name)
+	}
 }

@@ -17,6 +17,7 @@ type stageConfig struct {
 	name     conf.Text
 	onChange string
 	changes  diag.Span
+	from     conf.Text
 }
 
 func (s *stageConfig) bind(f *conf.Fields) {
@@ -24,6 +25,7 @@ func (s *stageConfig) bind(f *conf.Fields) {
 	f.Enum(&s.onChange, "on_change", "", []string{"carry", "flush", "discard"},
 		"What becomes of the stage's state when a change of the flow makes it another: carry takes over what the new stage can use, flush sends out what is open as partial results, discard drops it. Without it, a change that cannot carry everything over is refused.")
 	s.changes = f.SpanOf("on_change")
+	f.Text(&s.from, "state_from", "", "What the stage was called before. When nothing is kept under its name, it takes over what is kept under that one. It may stay in the file.").NotEmpty()
 }
 
 // node is a decoded stage.
@@ -72,6 +74,9 @@ func (c *compiler) decodeStage(n *yaml.Node, s slot) *node {
 	d.sound = e.finish()
 	if d.conf.onChange != "" && (e.kind == "partition" || e.kind == "process" || e.kind == "route") {
 		c.fail(d.conf.changes, fmt.Sprintf("on_change: a %s keeps no state", e.kind), "remove it, or write it at the stage that keeps state")
+	}
+	if d.conf.from.Value != "" && (e.kind == "partition" || e.kind == "process" || e.kind == "route") {
+		c.fail(d.conf.from.Span, fmt.Sprintf("state_from: a %s keeps no state", e.kind), "remove it, or write it at the stage that keeps state")
 	}
 	return d
 }
@@ -140,6 +145,9 @@ func (c *compiler) buildOperator(n *node, at place) ([]plan.Node, place) {
 	} else if n.conf.onChange != "" {
 		c.warn(n.conf.changes, fmt.Sprintf("on_change: %s keeps no state", n.title()), "remove it")
 	}
+	if !spec.Stateful && n.conf.from.Value != "" {
+		c.warn(n.conf.from.Span, fmt.Sprintf("state_from: %s keeps no state", n.title()), "remove it")
+	}
 	var built []plan.Node
 	next := at
 	next.schema = b.Schema
@@ -157,7 +165,7 @@ func (c *compiler) buildOperator(n *node, at place) ([]plan.Node, place) {
 	if overwritten := at.key.Len() > 0 && b.Key == nil; overwritten {
 		next.key, next.lost = nil, true
 	}
-	op := &plan.Operator{Name: n.name, Kind: n.kind, Spec: spec, OnChange: n.conf.onChange, Config: c.signature(n.kind, n.value), Span: n.span}
+	op := &plan.Operator{Name: n.name, Kind: n.kind, Spec: spec, OnChange: n.conf.onChange, StateFrom: n.conf.from.Value, Config: c.signature(n.kind, n.value), Span: n.span}
 	built = append(built, op)
 	if spec.Makes {
 		next = c.behindMaker(next, b)

@@ -26,6 +26,8 @@ type Difference struct {
 	Name    string  `json:"name"`
 	Kind    string  `json:"kind"`
 	Outcome Outcome `json:"outcome"`
+	// From is the stage whose state it takes over, when that had another name.
+	From string `json:"from,omitempty"`
 	// Why says what the outcome depends on, in a few words; it may be empty.
 	Why string `json:"why,omitempty"`
 }
@@ -56,6 +58,14 @@ func Compare(old, next *Plan) (Diff, diag.List) {
 	return d, problems
 }
 
+// Origin is the name under which the state is kept before the change.
+func (d Difference) Origin() string {
+	if d.From != "" {
+		return d.From
+	}
+	return d.Name
+}
+
 // CompareStates is Compare for state that a flow left behind when it ended,
 // at another version perhaps: what becomes of it when next starts. State that
 // would have to be flushed is an error, since nothing runs that could do so.
@@ -78,13 +88,21 @@ func CompareStates(old []State, next *Plan) ([]Difference, diag.List) {
 func compareStates(before []State, next *Plan, problems *diag.List) []Difference {
 	var all []Difference
 	after := stateful(next)
+	moved := map[string]bool{}
 	for _, n := range after {
 		o := findState(before, n.op.Name)
+		if o == nil && n.op.StateFrom != "" {
+			o = findState(before, n.op.StateFrom)
+		}
 		if o == nil {
-			all = append(all, Difference{n.op.Name, n.op.Kind, New, ""})
+			all = append(all, Difference{Name: n.op.Name, Kind: n.op.Kind, Outcome: New})
 			continue
 		}
 		one := compareState(*o, n.op, problems)
+		if o.Name != n.op.Name {
+			moved[o.Name] = true
+			one.From, one.Why = o.Name, joinWhy(fmt.Sprintf("it was called %s", o.Name), one.Why)
+		}
 		if (one.Outcome == Kept || one.Outcome == Carried) && o.Upstream != upstreamHash(n.upstream) {
 			one.Why = joinWhy(one.Why, "what comes before it has changed")
 			problems.Add(diag.Diagnostic{
@@ -96,12 +114,12 @@ func compareStates(before []State, next *Plan, problems *diag.List) []Difference
 		all = append(all, one)
 	}
 	for _, o := range before {
-		if find(after, o.Name) == nil {
-			all = append(all, Difference{o.Name, o.Kind, Dropped, "no stage of this name keeps state any more"})
+		if find(after, o.Name) == nil && !moved[o.Name] {
+			all = append(all, Difference{Name: o.Name, Kind: o.Kind, Outcome: Dropped, Why: "no stage of this name keeps state any more"})
 			problems.Add(diag.Diagnostic{
 				Severity: diag.Warning, Span: diag.Span{File: next.File},
 				Message: fmt.Sprintf("the state of %s %q is dropped: no stage of this name keeps state any more", o.Kind, o.Name),
-				Advice:  "state is found by the stage's name; if the stage was only renamed, keep its name",
+				Advice:  fmt.Sprintf("state is found by the stage's name; if the stage was only renamed, write state_from: %s beside it", o.Name),
 			})
 		}
 	}
@@ -153,16 +171,16 @@ func compareSources(old, next *Plan) []Difference {
 		delete(byName, n.Name)
 		switch {
 		case o == nil:
-			all = append(all, Difference{n.Name, n.Kind, New, ""})
+			all = append(all, Difference{Name: n.Name, Kind: n.Kind, Outcome: New})
 		case o.Signature == n.Signature:
-			all = append(all, Difference{n.Name, n.Kind, Kept, ""})
+			all = append(all, Difference{Name: n.Name, Kind: n.Kind, Outcome: Kept})
 		default:
-			all = append(all, Difference{n.Name, n.Kind, New, "its configuration has changed: it is opened anew"})
+			all = append(all, Difference{Name: n.Name, Kind: n.Kind, Outcome: New, Why: "its configuration has changed: it is opened anew"})
 		}
 	}
 	for i := range old.Sources {
 		if o := &old.Sources[i]; byName[o.Name] != nil {
-			all = append(all, Difference{o.Name, o.Kind, Dropped, ""})
+			all = append(all, Difference{Name: o.Name, Kind: o.Kind, Outcome: Dropped})
 		}
 	}
 	return all

@@ -18,6 +18,11 @@ func window(name, signature, onChange string) *plan.Operator {
 	}
 }
 
+func renamed(was string, o *plan.Operator) *plan.Operator {
+	o.StateFrom = was
+	return o
+}
+
 func filter(config string) *plan.Operator {
 	return &plan.Operator{Name: "filter", Kind: "filter", Config: config}
 }
@@ -38,6 +43,11 @@ func TestWhatBecomesOfState(t *testing.T) {
 		{"added", nil, []plan.Node{window("w", "10s", "")}, "w new", ""},
 		{"removed", []plan.Node{window("w", "10s", "")}, nil, "w dropped", "warning: the state of window \"w\" is dropped"},
 		{"renamed", []plan.Node{window("w", "10s", "")}, []plan.Node{window("v", "10s", "")}, "v new, w dropped", "warning: the state of window \"w\" is dropped"},
+		{"renamed, as it says", []plan.Node{window("w", "10s", "")}, []plan.Node{renamed("w", window("v", "10s", ""))}, "v kept", ""},
+		{"renamed and grown", []plan.Node{window("w", "10s", "")}, []plan.Node{renamed("w", window("v", "10s,max", ""))}, "v carried", ""},
+		{"renamed and another size", []plan.Node{window("w", "10s", "")}, []plan.Node{renamed("w", window("v", "20s", ""))}, "v dropped", "v: its state does not fit"},
+		{"renamed before", []plan.Node{window("v", "10s", "")}, []plan.Node{renamed("w", window("v", "10s", ""))}, "v kept", ""},
+		{"renamed to one that was there", []plan.Node{window("v", "10s", ""), window("w", "10s", "")}, []plan.Node{renamed("w", window("v", "10s", ""))}, "v kept, w dropped", "warning: the state of window \"w\" is dropped"},
 		{"moved into a branch", []plan.Node{window("w", "10s", "")},
 			[]plan.Node{&plan.Route{Branches: []plan.Branch{{Name: "b", Nodes: []plan.Node{window("w", "10s", "")}}}}}, "w kept", "warning: w: its state is kept, but"},
 		{"changed upstream", []plan.Node{filter("a"), window("w", "10s", "")}, []plan.Node{filter("b"), window("w", "10s", "")}, "w kept", "warning: w: its state is kept, but"},

@@ -17,6 +17,9 @@ type Plan struct {
 	Name    string
 	File    string // the file that it was made from, for messages
 	Version string // hash of the file's content and the params
+	// StateFrom is what the flow was called before: what is kept of it is
+	// taken over when nothing is kept under its name. "": it had no other name.
+	StateFrom string
 
 	Layout *record.Layout
 	// Reads is how many of the layout's slots are filled from payloads.
@@ -114,6 +117,9 @@ type Operator struct {
 	// OnChange says what becomes of the state when its signature changes:
 	// carry, flush or discard; "": the change is refused if it cannot carry.
 	OnChange string
+	// StateFrom is what the stage was called before: its state is taken over
+	// when there is none under its name. "": it had no other name.
+	StateFrom string
 	// Config is equal for two operators of one kind and configuration.
 	Config string
 	Span   diag.Span

@@ -33,10 +33,11 @@ type Context struct {
 }
 
 // Counts is the ledger of one operator: In = Passed + Absorbed + Filtered +
-// Late + Dead + what is held. Emitted is what the operator made anew.
+// Late + Dead + what is held. Emitted is what the operator made anew,
+// Expired the keys whose state it dropped since they were idle.
 type Counts struct {
-	In, Passed, Absorbed, Filtered, Late, Dead, Emitted uint64
-	Held                                                int64
+	In, Passed, Absorbed, Filtered, Late, Dead, Emitted, Expired uint64
+	Held                                                         int64
 }
 
 // Add adds other to c.
@@ -48,6 +49,7 @@ func (c *Counts) Add(other Counts) {
 	c.Late += other.Late
 	c.Dead += other.Dead
 	c.Emitted += other.Emitted
+	c.Expired += other.Expired
 	c.Held += other.Held
 }
 
@@ -98,6 +100,10 @@ func (c *Context) append(r record.Record) {
 	}
 	c.open.Records = append(c.open.Records, r)
 }
+
+// Expired says that the operator has dropped the state of n keys that were
+// idle for as long as the flow file says.
+func (c *Context) Expired(n int) { c.counts.Expired += uint64(n) }
 
 // Cut ends the outgoing batch: the next record begins another.
 func (c *Context) Cut() { c.open = nil }

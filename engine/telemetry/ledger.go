@@ -19,9 +19,9 @@ type Ledger struct {
 
 // Row is one stage's counters. Lanes add to it once a batch.
 type Row struct {
-	Name, Kind                                          string
-	in, passed, absorbed, filtered, late, dead, emitted atomic.Uint64
-	held                                                atomic.Int64
+	Name, Kind                                                   string
+	in, passed, absorbed, filtered, late, dead, emitted, expired atomic.Uint64
+	held                                                         atomic.Int64
 	// Bytes is what a source has read, and Seen and Size how far it is (Size
 	// 0: unknown).
 	Bytes, Seen, Size atomic.Int64
@@ -64,6 +64,7 @@ func (r *Row) Add(c stage.Counts) {
 	add(&r.late, c.Late)
 	add(&r.dead, c.Dead)
 	add(&r.emitted, c.Emitted)
+	add(&r.expired, c.Expired)
 	if c.Held != 0 {
 		r.held.Add(c.Held)
 	}
@@ -87,6 +88,6 @@ func (r *Row) Forget() {
 func (r *Row) Counts() stage.Counts {
 	return stage.Counts{
 		In: r.in.Load(), Passed: r.passed.Load(), Absorbed: r.absorbed.Load(), Filtered: r.filtered.Load(),
-		Late: r.late.Load(), Dead: r.dead.Load(), Emitted: r.emitted.Load(), Held: r.held.Load(),
+		Late: r.late.Load(), Dead: r.dead.Load(), Emitted: r.emitted.Load(), Expired: r.expired.Load(), Held: r.held.Load(),
 	}
 }

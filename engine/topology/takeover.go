@@ -43,6 +43,8 @@ func (g *Graph) Adopt(intakes []*Intake) { g.config.Intakes = intakes }
 type Takeover struct {
 	// Discard drops it.
 	Discard bool
+	// From is the stage that the state is taken from; "": the stage itself.
+	From string
 	// Carry turns a value into one of the new stage, nil for none. nil: as it is.
 	Carry func(key string, value []byte) ([]byte, error)
 }
@@ -66,13 +68,20 @@ func (g *Graph) Restore(how map[string]Takeover) ([]*checkpoint.Delta, error) {
 	}
 	for name, h := range how {
 		if h.Discard {
-			if err := b.discard(name); err != nil {
+			if err := b.discard(h.origin(name)); err != nil {
 				return nil, err
 			}
 		}
 	}
 	g.built = b
 	return b.deltas, nil
+}
+
+func (t Takeover) origin(name string) string {
+	if t.From != "" {
+		return t.From
+	}
+	return name
 }
 
 // discard deletes the state of a stage.
@@ -97,7 +106,11 @@ func (b *builder) restore(n *plan.Operator) error {
 	}
 	ops := b.operators[n]
 	delta := &checkpoint.Delta{Stage: n.Name}
-	err := b.g.config.Store.State(b.g.plan.Name, n.Name, func(key string, value []byte) error {
+	moved := &checkpoint.Delta{Stage: how.From}
+	err := b.g.config.Store.State(b.g.plan.Name, how.origin(n.Name), func(key string, value []byte) error {
+		if how.From != "" {
+			moved.Delete(key)
+		}
 		if how.Carry != nil {
 			carried, err := how.Carry(key, value)
 			if err != nil {
@@ -107,8 +120,10 @@ func (b *builder) restore(n *plan.Operator) error {
 				delta.Delete(key)
 				return nil
 			}
-			delta.Put(key, carried)
 			value = carried
+		}
+		if how.Carry != nil || how.From != "" {
+			delta.Put(key, value)
 		}
 		lane := record.Hash(key) % uint64(len(ops))
 		return ops[lane].driver.Restore(key, value)
@@ -116,8 +131,10 @@ func (b *builder) restore(n *plan.Operator) error {
 	if err != nil {
 		return fmt.Errorf("restore the state of %s: %w", n.Name, err)
 	}
-	if len(delta.Changes) > 0 {
-		b.deltas = append(b.deltas, delta)
+	for _, d := range []*checkpoint.Delta{delta, moved} {
+		if len(d.Changes) > 0 {
+			b.deltas = append(b.deltas, d)
+		}
 	}
 	return nil
 }

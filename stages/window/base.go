@@ -28,6 +28,7 @@ type base[S any] struct {
 	// progress is the time up to which everything due has fired.
 	progress int64
 	keys     table[S]
+	idle     expiry[S]
 	free     [][]cell // to be used again
 
 	every   int64 // of emit; 0: none

@@ -132,6 +132,9 @@ func timer(c *Config) time.Duration {
 	if t > 0 {
 		t = min(max(t/10, 10*time.Millisecond), time.Second)
 	}
+	if e := c.ExpireAfter; e > 0 {
+		t = min(max(e/10, 10*time.Millisecond), time.Second)
+	}
 	if c.Emit.Every > 0 && (t == 0 || c.Emit.Every < t) {
 		t = c.Emit.Every
 	}

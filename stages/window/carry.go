@@ -125,6 +125,9 @@ func (c *carrier) carry(key string, value []byte) ([]byte, error) {
 	default:
 		m.panes()
 	}
+	if c.kind == "global" || c.kind == "count" || c.kind == "sliding" {
+		m.d.seen()
+	}
 	m.keep()
 	if m.d.err == nil && len(m.d.b) > 0 {
 		m.d.fail("there is more than expected")

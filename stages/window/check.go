@@ -26,6 +26,9 @@ func (c *Config) check(f *conf.Fields) {
 	if f.Given("allowed_lateness") && !c.timed() && c.Kind != "" {
 		f.Fail(f.SpanOf("allowed_lateness"), "allowed_lateness does not go with "+c.Kind+", where no window closes with time", "remove allowed_lateness")
 	}
+	if f.Given("expire_after") && (c.timed() || c.Kind == "sliding" && c.Sliding.Duration > 0) {
+		f.Fail(f.SpanOf("expire_after"), "expire_after does not go with "+c.Kind+" windows of time, which forget idle keys by themselves", "remove expire_after")
+	}
 	c.checkHopping(f)
 	c.checkTimezone(f)
 }

@@ -42,7 +42,9 @@ type Config struct {
 	Timezone conf.Text
 	Location *time.Location // nil: UTC
 	Lateness time.Duration
-	Emit     struct {
+	// ExpireAfter is how long a key is kept without records; 0: for good.
+	ExpireAfter time.Duration
+	Emit        struct {
 		Every       time.Duration
 		ChangedOnly bool
 	}
@@ -64,6 +66,7 @@ func (c *Config) bind(f *conf.Fields) {
 		f.Duration(&c.Emit.Every, "every", 0, "How often, at multiples of this on the clock.").Min(10 * time.Millisecond).Required()
 		f.Bool(&c.Emit.ChangedOnly, "changed_only", true, "Leave out windows that have taken no record since they were last emitted.")
 	})
+	f.Duration(&c.ExpireAfter, "expire_after", 0, "For global and count windows, and sliding ones over a number of records: forget a key that has had no record for this long, in event time where the source has `time`. What is open is sent before: of a global window what changed since it was last sent, of a count window a result that is marked `partial`. When the key comes again, it begins anew. Without it, keys are kept for good. The other windows forget their keys by themselves.").Min(time.Millisecond).Optional()
 	c.bindAggregates(f)
 	c.check(f)
 }

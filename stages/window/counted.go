@@ -6,7 +6,7 @@ import (
 )
 
 // counted is the operator of windows of a number of records. A key is kept
-// for good, since the number of its windows makes their message ids.
+// until it expires, since the number of its windows makes their message ids.
 type counted struct {
 	base[countState]
 	size int64
@@ -29,20 +29,22 @@ var (
 )
 
 func newCounted(s *spec) *counted {
-	return &counted{base: newBase[countState](s), size: int64(s.config.Count)}
+	o := &counted{base: newBase[countState](s), size: int64(s.config.Count)}
+	o.idle = expiry[countState]{after: int64(s.config.ExpireAfter), drop: o.last}
+	return o
 }
 
 func (o *counted) Process(c *stage.Context, r *record.Record) stage.Verdict {
 	if reason := o.in.read(&c.Scope, r); reason != "" {
 		return c.Dead(r, reason)
 	}
-	e := o.entry(r)
+	e := o.current(c, r)
 	s := &e.state
 	if s.cells == nil {
 		s.cells = o.cells()
 	}
 	if e.seq == 0 {
-		s.born = r.Time
+		s.born = o.born(r)
 	}
 	if s.n == 0 || r.Time > s.latest {
 		s.latest = r.Time
@@ -50,6 +52,7 @@ func (o *counted) Process(c *stage.Context, r *record.Record) stage.Verdict {
 	e.seq++
 	s.n++
 	o.in.apply(s.cells, moment{r.Time, e.seq})
+	o.met(e, r)
 	o.change(e)
 	o.touch(e)
 	if s.n == o.size {
@@ -70,11 +73,23 @@ func (o *counted) close(c *stage.Context, e *entry[countState], watermark int64)
 }
 
 func (o *counted) Advance(c *stage.Context) {
-	if !o.timer(c) {
-		return
+	if o.timer(c) {
+		o.emitOpen(c)
 	}
+	o.expireIdle(c, c.Watermark)
+}
+
+// last emits the window of a key that expires before it is full.
+func (o *counted) last(c *stage.Context, e *entry[countState], at int64) {
+	if s := &e.state; s.n > 0 {
+		o.emit(c, e, s.cells, result{time: s.latest, watermark: min(s.latest, at), id: identity{window: s.born, end: at, revision: e.seq, partial: true}})
+	}
+}
+
+// emitOpen emits the windows that are not full as they are now.
+func (o *counted) emitOpen(c *stage.Context) {
 	for _, e := range o.takeTouched() {
-		if s := &e.state; s.n > 0 {
+		if s := &e.state; e.live && s.n > 0 {
 			o.emit(c, e, s.cells, result{
 				time: s.latest, watermark: min(s.latest, c.Watermark),
 				id: identity{window: s.born, revision: e.seq, content: true},
@@ -102,11 +117,12 @@ func (o *counted) Snapshot(w stage.StateWriter) {
 			enc.varint(e.state.latest)
 			o.putCells(enc, e.state.cells)
 		}
+		o.putSeen(enc, e)
 	})
 }
 
 func (o *counted) Restore(key string, value []byte) error {
-	_, err := o.restore(key, value, func(d *decoder, e *entry[countState], _ int64) {
+	_, err := o.restore(key, value, func(d *decoder, e *entry[countState], progress int64) {
 		s := &e.state
 		s.born, s.windows, s.n = d.varint(), d.uvarint(), d.varint()
 		if s.n < 0 || s.n >= o.size {
@@ -117,6 +133,7 @@ func (o *counted) Restore(key string, value []byte) error {
 			s.latest = d.varint()
 			s.cells = o.getCells(d)
 		}
+		o.getSeen(d, e, max(s.born, s.latest, progress))
 	})
 	return err
 }

@@ -78,5 +78,5 @@ func (o *running) EmitPartial(c *stage.Context) {
 // is nothing to emit.
 func (o *sliding) EmitPartial(*stage.Context) {
 	o.forgetAll()
-	o.idle = queue[*entry[slidingState]]{}
+	o.empty = queue[*entry[slidingState]]{}
 }

@@ -20,7 +20,7 @@ type sliding struct {
 	parts   bool
 	replay  inputs // for records that are kept
 	scratch []cell
-	idle    queue[*entry[slidingState]]
+	empty   queue[*entry[slidingState]] // by duration: when a key has nothing left
 }
 
 // slidingState is what is kept of one key.
@@ -40,6 +40,8 @@ func newSliding(s *spec) *sliding {
 		base: newBase[slidingState](s), records: s.config.Sliding.Records, length: int64(s.config.Sliding.Duration),
 		most: s.config.Sliding.MaxRecords, parts: true, replay: newInputs(s.set), scratch: make([]cell, len(s.set.cells)),
 	}
+	nothing := func(*stage.Context, *entry[slidingState], int64) {} // every record has had its result
+	o.idle = expiry[slidingState]{after: int64(s.config.ExpireAfter), drop: nothing}
 	for i := range s.set.cells {
 		o.parts = o.parts && s.set.cells[i].op.constant()
 	}
@@ -58,7 +60,7 @@ func (o *sliding) Process(c *stage.Context, r *record.Record) stage.Verdict {
 	if reason := o.in.read(&c.Scope, r); reason != "" {
 		return c.Dead(r, reason)
 	}
-	e := o.entry(r)
+	e := o.current(c, r)
 	s := &e.state
 	s.list.stride = len(o.set.args)
 	if o.records == 0 {
@@ -67,15 +69,19 @@ func (o *sliding) Process(c *stage.Context, r *record.Record) stage.Verdict {
 			return c.Dead(r, fmt.Sprintf("the sliding window holds max_records (%d) of this key already", o.most))
 		}
 		if s.list.empty() {
-			o.idle.push(later(r.Time, o.length), e)
+			o.empty.push(later(r.Time, o.length), e)
 		}
 	}
 	e.seq++
 	cells := o.take(e, moment{r.Time, e.seq})
+	o.met(e, r)
 	o.change(e)
+	id := identity{window: r.Time, revision: e.seq}
+	if o.idle.after > 0 {
+		id.end = r.Watermark // the count may begin anew
+	}
 	o.emit(c, e, cells, result{
-		start: earlier(r.Time, o.length), end: r.Time, time: r.Time, watermark: r.Watermark,
-		id: identity{window: r.Time, revision: e.seq},
+		start: earlier(r.Time, o.length), end: r.Time, time: r.Time, watermark: r.Watermark, id: id,
 	})
 	return stage.Absorb
 }
@@ -134,19 +140,20 @@ func (o *sliding) Advance(c *stage.Context) {
 	if c.Watermark > o.progress {
 		o.advance(c.Watermark)
 	}
+	o.expireIdle(c, c.Watermark)
 }
 
 // advance drops the keys that have nothing left.
 func (o *sliding) advance(progress int64) {
 	o.progress = progress
-	for o.idle.due(progress) {
-		_, e := o.idle.pop()
+	for o.empty.due(progress) {
+		_, e := o.empty.pop()
 		l := &e.state.list
 		if !e.live || l.empty() {
 			continue
 		}
 		if at := later(l.at[len(l.at)-1].time, o.length); at > progress {
-			o.idle.push(at, e)
+			o.empty.push(at, e)
 			continue
 		}
 		o.remove(e)

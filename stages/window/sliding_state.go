@@ -23,6 +23,7 @@ func (o *sliding) Snapshot(w stage.StateWriter) {
 				enc.value(v)
 			}
 		}
+		o.putSeen(enc, e)
 	})
 }
 
@@ -33,12 +34,21 @@ func (o *sliding) Restore(key string, value []byte) error {
 	}
 	if o.records == 0 {
 		l := &e.state.list
-		o.idle.push(later(l.at[len(l.at)-1].time, o.length), e)
+		o.empty.push(later(l.at[len(l.at)-1].time, o.length), e)
 	}
 	return nil
 }
 
-func (o *sliding) decode(d *decoder, e *entry[slidingState], _ int64) {
+func (o *sliding) decode(d *decoder, e *entry[slidingState], progress int64) {
+	o.decodeRecords(d, e)
+	seen := progress
+	for _, at := range e.state.list.at {
+		seen = max(seen, at.time)
+	}
+	o.getSeen(d, e, seen)
+}
+
+func (o *sliding) decodeRecords(d *decoder, e *entry[slidingState]) {
 	l, k := &e.state.list, &e.state.stack
 	l.stride = len(o.set.args)
 	mid := uint64(0)

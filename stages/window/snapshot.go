@@ -84,6 +84,7 @@ func (b *base[S]) forgetAll() {
 		}
 	})
 	b.keys, b.touched, b.dirty = table[S]{}, nil, nil
+	b.idle.queue = queue[*entry[S]]{}
 }
 
 func (b *base[S]) putCells(e *encoder, cells []cell) {

@@ -16,10 +16,14 @@ type entry[S any] struct {
 	seq   uint64
 	state S
 
+	// seen is when the key had its last record; see expiry.
+	seen int64
+
 	live    bool // it is in the table
 	dirty   bool // it is in the list of what the next snapshot writes
 	saved   bool // a snapshot holds it
 	touched bool // it is in the list of what the timer is to emit
+	watched bool // it is in the queue of what may expire
 }
 
 // table finds entries by key: open addressing with linear probing over the
