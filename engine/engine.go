@@ -64,7 +64,7 @@ func New(c Config) *Engine {
 }
 
 // Start starts a flow. Its Wait tells how it ends.
-func (e *Engine) Start(p *plan.Plan) *Flow { return e.start(p, inheritance{}) }
+func (e *Engine) Start(p *plan.Plan) *Flow { return e.start(p, inheritance{}, &telemetry.Ledger{}) }
 
 // inheritance is what a flow takes over from an earlier run, as its first act.
 type inheritance struct {
@@ -72,11 +72,11 @@ type inheritance struct {
 	control []checkpoint.Change // stored together with it
 }
 
-func (e *Engine) start(p *plan.Plan, from inheritance) *Flow {
+func (e *Engine) start(p *plan.Plan, from inheritance, ledger *telemetry.Ledger) *Flow {
 	f := &Flow{
 		inheritance: from,
 
-		Plan: p, Ledger: &telemetry.Ledger{}, engine: e, started: e.config.Clock.Now(),
+		Plan: p, Ledger: ledger, engine: e, started: e.config.Clock.Now(),
 		stop: make(chan struct{}), done: make(chan struct{}), replace: make(chan replacing),
 		log: e.config.Log.With("flow", p.Name),
 	}

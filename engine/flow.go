@@ -10,6 +10,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/stage"
@@ -75,6 +76,7 @@ func (f *Flow) run() {
 		f.mu.Lock()
 		f.restarts++
 		f.mu.Unlock()
+		f.Ledger.Restarted()
 		if !f.rest(pause) {
 			f.finish(topology.ErrStopped)
 			return
@@ -206,8 +208,12 @@ func (f *Flow) inherit(g *topology.Graph) error {
 func (f *Flow) newGraph(p *plan.Plan, before bool) *topology.Graph {
 	rt := f.engine.runtime(f)
 	rt.Resumed = before
+	now := f.engine.config.Clock.Now
 	return topology.New(p, topology.Config{
 		Store: f.engine.store(p), Clock: f.engine.config.Clock, Ledger: f.Ledger, Runtime: rt, Workers: f.engine.config.Workers,
+		Committed: func(d checkpoint.Done, took time.Duration) {
+			f.Ledger.Committed(d.Commit.Epoch, d.Commit.Bytes(), took, now())
+		},
 		Steady: f.engine.config.Steady, Left: f.engine.config.Left,
 	})
 }
@@ -289,6 +295,14 @@ func (f *Flow) Wait() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
+}
+
+// Snapshot tells what was counted and measured in the flow up to now. It may
+// be called at any time, and does not hold the flow up.
+func (f *Flow) Snapshot() telemetry.Snapshot {
+	s := f.Ledger.Snapshot(f.engine.config.Clock.Now())
+	s.Flow.Unacknowledged = f.Summary().Unsaved
+	return s
 }
 
 // Summary is how a flow stands.

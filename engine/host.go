@@ -16,6 +16,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/diag"
 	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/telemetry"
 	"github.com/telluride-stream/telluride/engine/topology"
 )
 
@@ -126,7 +127,7 @@ func (h *Host) Start(file string, src []byte, set map[string]string) (*Flow, dia
 	h.mu.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.flow = h.engine.start(version.plan, inheritance{how, control})
+	f.flow = h.engine.start(version.plan, inheritance{how, control}, &telemetry.Ledger{})
 	h.feeds.Go(f.tend)
 	return f.flow, list
 }

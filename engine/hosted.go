@@ -231,6 +231,7 @@ func (f *hosted) do(j job) change.Outcome {
 			r = f.apply(j.change)
 		}
 		f.keep(j.change, r)
+		f.running().Ledger.Reloaded(string(r.Outcome))
 	}
 	if j.answer != nil {
 		j.answer <- r
@@ -281,9 +282,7 @@ func (f *hosted) keep(c change.Change, r change.Receipt) {
 func (f *hosted) apply(c change.Change) change.Receipt {
 	r := f.host.receipt(c)
 	before := f.current()
-	f.mu.Lock()
-	flow := f.flow
-	f.mu.Unlock()
+	flow := f.running()
 	r.Flow, r.Before, r.After = f.name, before.plan.Version, before.plan.Version
 	r.Running = flow.Running()
 	if c.BaseVersion != "" && c.BaseVersion != r.Before {
@@ -354,12 +353,15 @@ func (f *hosted) swap(r change.Receipt, flow *Flow, next version, diff plan.Diff
 		return r
 	}
 	done := flow.Replace(Replacement{Plan: next.plan, Diff: diff, Control: control, Timeout: f.host.config.DrainTimeout})
+	if done.Err == nil {
+		flow.Ledger.Paused(done.Paused)
+	}
 	if errors.Is(done.Err, ErrEnded) {
 		// Nothing runs that could be drained: the new version starts by itself.
 		f.remember(next)
 		f.become(next)
 		f.mu.Lock()
-		f.flow = f.host.engine.Start(next.plan)
+		f.flow = f.host.engine.start(next.plan, inheritance{}, flow.Ledger)
 		f.mu.Unlock()
 		r.Outcome, r.Running, r.After = change.Applied, true, next.plan.Version
 		return r

@@ -100,6 +100,14 @@ type Store interface {
 	Close() error
 }
 
+// Bytes is about how much memory the changes of state take.
+func (c *Commit) Bytes() (n int) {
+	for _, d := range c.Deltas {
+		n += d.size()
+	}
+	return n
+}
+
 // sweep is the number of verdicts that one call of Forget looks at.
 const sweep = 10_000
 

@@ -1,11 +1,14 @@
-// Package telemetry counts what happens in a flow: the ledger of every stage,
-// and what has been read, written and lost. It knows no concrete stage.
+// Package telemetry counts and measures what happens in a flow: the ledger of
+// every stage, what each lane does with its time, and commits, restarts and
+// changes. Writers cost a few atomic stores a batch; [Ledger.Snapshot] is the
+// side for readers. It knows no concrete stage.
 package telemetry
 
 import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/telluride-stream/telluride/engine/stage"
 )
@@ -13,6 +16,8 @@ import (
 // Ledger holds the counters of one flow, a row per stage in the order of the
 // flow. It outlives the graph, so that counts go on across a restart.
 type Ledger struct {
+	flow flowMeter
+
 	mu   sync.Mutex
 	rows []*Row
 }
@@ -27,7 +32,36 @@ type Row struct {
 	Bytes, Seen, Size atomic.Int64
 	// Retries is how often a sink had to try again.
 	Retries atomic.Int64
+
+	watermark                 atomic.Int64 // of a source, Unix ns; 0: none yet
+	durations, sizes, flushes Histogram
+
+	mu    sync.Mutex
+	nodes []*Node // by lane
 }
+
+// Node is the node of a lane, made when it is new.
+func (r *Row) Node(lane int) *Node {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.nodes) <= lane {
+		r.nodes = append(r.nodes, &Node{lane: len(r.nodes), row: r})
+	}
+	return r.nodes[lane]
+}
+
+// Nodes lists the nodes by lane.
+func (r *Row) Nodes() []*Node {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.nodes)
+}
+
+// Reached says how far a source's watermark is, in Unix nanoseconds.
+func (r *Row) Reached(watermark int64) { r.watermark.Store(watermark) }
+
+// Flushed notes how long a sink needed to make durable what was written.
+func (r *Row) Flushed(took time.Duration) { r.flushes.Observe(took.Seconds()) }
 
 // Row is the row of a stage, made when it is new.
 func (l *Ledger) Row(kind, name string) *Row {

@@ -35,7 +35,7 @@ type operator struct {
 	nested   *nested // of an operator that makes records
 }
 
-// step is the go-streams function of an operator. A panic that leaves the
+// step is what the operator's worker does. A panic that leaves the
 // driver means that the operator's state is not to be trusted: the graph fails,
 // and the barrier goes no further.
 func (o *operator) step(b *record.Batch) (out []*record.Batch) {
@@ -170,7 +170,8 @@ func (b *builder) source(i int, last checkpoint.Commit) <-chan any {
 	if !d.raw {
 		workers = 1
 	}
-	return ordered(&g.wg, p.out, workers, g.failing(src.Name, d.decode), s.stamp)
+	m := g.meter(p.row, 0)
+	return ordered(&g.wg, p.out, decoding{workers: workers, work: g.failing(src.Name, d.decode), behind: s.stamp, meter: m, name: src.Name})
 }
 
 // nodes connects a run of nodes behind lanes and returns the lanes behind it.
@@ -203,7 +204,8 @@ func (b *builder) operator(n *plan.Operator, run []plan.Node, lanes []<-chan any
 	}
 	out := make([]<-chan any, len(lanes))
 	for l, in := range lanes {
-		out[l] = via(in, flow.NewFlatMap(b.operators[n][l].step, 1))
+		op := b.operators[n][l]
+		out[l] = via(in, newWorker(&b.g.wg, b.g.meter(op.row, l), []string{n.Name}, op.step))
 	}
 	return out
 }
@@ -211,7 +213,8 @@ func (b *builder) operator(n *plan.Operator, run []plan.Node, lanes []<-chan any
 func (b *builder) fused(run []plan.Node, lanes []<-chan any) []<-chan any {
 	out := make([]<-chan any, len(lanes))
 	for l, in := range lanes {
-		out[l] = via(in, flow.NewMap(newChain(run, b.g.config.Ledger).step, 1))
+		c := newChain(run, b.g.config.Ledger)
+		out[l] = via(in, newWorker(&b.g.wg, b.g.meter(c.rows[0], l), c.names(), c.one))
 	}
 	return out
 }
@@ -240,8 +243,9 @@ func (b *builder) partition(n *plan.Partition, lanes []<-chan any) []<-chan any 
 		row = g.config.Ledger.Row("partition", n.Name)
 	}
 	out := make([][]<-chan any, n.Lanes)
-	for _, in := range lanes {
+	for lane, in := range lanes {
 		s := newSplitter(n, n.Lanes, g.plan.Batch, g.plan.Tick, row)
+		s.meter = g.meter(row, lane)
 		for l, o := range s.outs {
 			out[l] = append(out[l], o)
 		}
@@ -259,8 +263,9 @@ func (b *builder) route(n *plan.Route, lanes []<-chan any) []<-chan any {
 	g := b.g
 	row := g.config.Ledger.Row("route", n.Name)
 	branches := make([][]<-chan any, len(n.Branches))
-	for _, in := range lanes {
+	for lane, in := range lanes {
 		r := newRouter(n, row)
+		r.meter = g.meter(row, lane)
 		for i, o := range r.outs {
 			branches[i] = append(branches[i], o)
 		}

@@ -15,6 +15,7 @@ type chain struct {
 	contexts []*stage.Context
 	rows     []*telemetry.Row
 	at       *stage.Context // who has the record now, for blame
+	out      [1]*record.Batch
 }
 
 type link struct {
@@ -63,6 +64,20 @@ func (c *chain) add(nodes []plan.Node, ledger *telemetry.Ledger) []link {
 		links = append(links, l)
 	}
 	return links
+}
+
+// names are those of all stages, in their order.
+func (c *chain) names() (all []string) {
+	for _, r := range c.rows {
+		all = append(all, r.Name)
+	}
+	return all
+}
+
+// one is step for a worker. What it returns is valid until the next call.
+func (c *chain) one(b *record.Batch) []*record.Batch {
+	c.out[0] = c.step(b)
+	return c.out[:]
 }
 
 // step works on a batch in place.

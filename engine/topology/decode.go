@@ -107,20 +107,23 @@ func where(r *record.Record) string {
 	return ""
 }
 
-// ordered runs work on batches in parallel, then behind on them one by one, in
-// the order in which they came. It returns the stream of results.
-func ordered(wg *sync.WaitGroup, in <-chan any, workers int, work, behind func(*record.Batch)) chan any {
+// decoding is the work on a source's batches.
+type decoding struct {
+	// work is done by so many workers, behind by one goroutine, batch by batch.
+	workers      int
+	work, behind func(*record.Batch)
+	meter        *meter // of the one goroutine
+	name         string
+}
+
+// ordered does the work on batches in parallel, and what is behind it in the
+// order in which they came. It returns the stream of results. What its meter
+// tells of is the last goroutine: it is idle while no batch is there, busy
+// while the one that is next is worked on, and blocked while it hands on.
+func ordered(wg *sync.WaitGroup, in <-chan any, d decoding) chan any {
 	out := make(chan any)
-	if workers <= 1 {
-		wg.Go(func() {
-			defer close(out)
-			for el := range in {
-				b := el.(*record.Batch)
-				work(b)
-				behind(b)
-				out <- b
-			}
-		})
+	if d.workers <= 1 {
+		wg.Go(func() { d.alone(in, out) })
 		return out
 	}
 	type job struct {
@@ -128,9 +131,9 @@ func ordered(wg *sync.WaitGroup, in <-chan any, workers int, work, behind func(*
 		done  chan struct{}
 	}
 	jobs := make(chan job)
-	queue := make(chan job, workers)
-	free := make(chan chan struct{}, workers+2)
-	for range workers + 2 {
+	queue := make(chan any, d.workers)
+	free := make(chan chan struct{}, d.workers+2)
+	for range d.workers + 2 {
 		free <- make(chan struct{}, 1)
 	}
 	wg.Go(func() {
@@ -146,22 +149,54 @@ func ordered(wg *sync.WaitGroup, in <-chan any, workers int, work, behind func(*
 			jobs <- j
 		}
 	})
-	for range workers {
+	for range d.workers {
 		wg.Go(func() {
 			for j := range jobs {
-				work(j.batch)
+				d.work(j.batch)
 				j.done <- struct{}{}
 			}
 		})
 	}
 	wg.Go(func() {
 		defer close(out)
-		for j := range queue {
+		d.meter.begin(d.name)
+		defer d.meter.end()
+		for {
+			el, ok := d.meter.recv(queue)
+			if !ok {
+				return
+			}
+			j := el.(job)
+			n := len(j.batch.Records)
 			<-j.done
 			free <- j.done
-			behind(j.batch)
-			out <- j.batch
+			d.pass(j.batch, n, out)
 		}
 	})
 	return out
+}
+
+// alone is ordered in one goroutine.
+func (d *decoding) alone(in <-chan any, out chan<- any) {
+	defer close(out)
+	d.meter.begin(d.name)
+	defer d.meter.end()
+	for {
+		el, ok := d.meter.recv(in)
+		if !ok {
+			return
+		}
+		b := el.(*record.Batch)
+		n := len(b.Records)
+		d.work(b)
+		d.pass(b, n, out)
+	}
+}
+
+func (d *decoding) pass(b *record.Batch, records int, out chan<- any) {
+	d.behind(b)
+	if records > 0 {
+		d.meter.called(records)
+	}
+	d.meter.send(out, b)
 }

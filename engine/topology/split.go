@@ -21,6 +21,7 @@ type splitter struct {
 	limit int
 	tick  int64
 	row   *telemetry.Row // of an explicit partition
+	meter *meter
 
 	scope   expr.Scope
 	values  []record.Value
@@ -58,6 +59,8 @@ func (s *splitter) run(in <-chan any) {
 			close(o)
 		}
 	}()
+	s.meter.begin(s.name)
+	defer s.meter.end()
 	for {
 		var el any
 		var ok bool
@@ -65,21 +68,22 @@ func (s *splitter) run(in <-chan any) {
 		case el, ok = <-in:
 		default:
 			s.flush()
-			el, ok = <-in
+			el, ok = s.meter.recv(in)
 		}
 		if !ok {
 			return
 		}
 		b := el.(*record.Batch)
-		if b.Barrier.Kind != record.None {
-			s.take(b)
-			s.barrier(b.Barrier)
-		} else {
-			empty := len(b.Records) == 0
-			s.take(b)
-			if empty {
-				s.flush()
-			}
+		n, barrier := len(b.Records), b.Barrier
+		s.take(b)
+		if n > 0 {
+			s.meter.called(n)
+		}
+		switch {
+		case barrier.Kind != record.None:
+			s.barrier(barrier)
+		case n == 0:
+			s.flush()
 		}
 	}
 }
@@ -205,7 +209,7 @@ func (s *splitter) send(l int, barrier record.Barrier) {
 		s.keep.Release()
 		s.side = nil
 	}
-	s.outs[l] <- b
+	s.meter.send(s.outs[l], b)
 }
 
 // router sends each record into the first branch whose condition holds, or
@@ -215,6 +219,7 @@ type router struct {
 	plan   *plan.Route
 	outs   []chan any
 	row    *telemetry.Row
+	meter  *meter
 	scope  expr.Scope
 	counts stage.Counts
 	match  []int
@@ -234,11 +239,21 @@ func (r *router) run(in <-chan any) {
 			close(o)
 		}
 	}()
-	for el := range in {
+	r.meter.begin(r.plan.Name)
+	defer r.meter.end()
+	for {
+		el, ok := r.meter.recv(in)
+		if !ok {
+			return
+		}
 		b := el.(*record.Batch)
+		n := len(b.Records)
 		parts := r.split(b)
+		if n > 0 {
+			r.meter.called(n)
+		}
 		for i, o := range r.outs {
-			o <- parts[i]
+			r.meter.send(o, parts[i])
 		}
 	}
 }

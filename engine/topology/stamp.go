@@ -39,6 +39,9 @@ func (s *stamp) stamp(b *record.Batch) {
 		m.Watermark, m.Now = s.watermark, b.Now
 		s.coord.Mark(b.Barrier.Epoch, s.index, m)
 	}
+	if s.watermark != record.MinTime {
+		s.row.Reached(s.watermark)
+	}
 	// The pump says MaxTime when the source has ended; a restart does not remember that.
 	b.Watermark = max(b.Watermark, s.watermark)
 	b.Ordered = true

@@ -9,6 +9,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
+	"github.com/telluride-stream/telluride/engine/telemetry"
 )
 
 // terminal is the end of a stream: it writes to a sink, hands on what left
@@ -19,8 +20,9 @@ type terminal struct {
 	sides  *sides
 	graph  *Graph
 
-	in   chan any
-	done chan struct{}
+	meter *meter
+	in    chan any
+	done  chan struct{}
 	// flushes are those that have been called for and are not done; flushed
 	// tells of the ends of them. Never more of them are under way than
 	// barriers travel, so that telling does not block.
@@ -39,7 +41,7 @@ var _ streams.Sink = (*terminal)(nil)
 
 func newTerminal(index int, w *writer, g *Graph) *terminal {
 	return &terminal{
-		index: index, writer: w, sides: g.sides, graph: g,
+		index: index, writer: w, sides: g.sides, graph: g, meter: g.meter(w.row, 0),
 		in: make(chan any), done: make(chan struct{}), flushed: make(chan flushed, checkpoint.MaxTravelling),
 	}
 }
@@ -52,8 +54,12 @@ func (t *terminal) AwaitCompletion() { <-t.done }
 // everything upstream can end.
 func (t *terminal) run() {
 	defer close(t.done)
+	t.writer.meter = t.meter
+	t.meter.begin(t.writer.name)
+	defer t.meter.end()
 	in := t.in
 	for in != nil || t.flushes > 0 && !t.discarding() {
+		t.meter.enter(telemetry.Idle)
 		select {
 		case el, ok := <-in:
 			if !ok {
@@ -61,11 +67,13 @@ func (t *terminal) run() {
 				continue
 			}
 			b := el.(*record.Batch)
+			t.meter.enter(telemetry.Busy)
 			if !t.discarding() {
 				t.check(t.take(b))
 			}
 			b.Release()
 		case f := <-t.flushed:
+			t.meter.enter(telemetry.Busy)
 			t.flushes--
 			if !t.discarding() {
 				t.check(t.settled(f))
@@ -130,6 +138,9 @@ func (t *terminal) take(b *record.Batch) error {
 	if err := t.writer.write(b.Records, reject); err != nil {
 		return err
 	}
+	if n := len(b.Records); n > 0 {
+		t.meter.called(n)
+	}
 	if err := t.sides.take(b.Side, b.Now); err != nil {
 		return err
 	}
@@ -142,9 +153,11 @@ func (t *terminal) take(b *record.Batch) error {
 		return nil
 	}
 	t.flushes++
+	clock, began := t.graph.config.Clock, t.graph.config.Clock.Now()
 	var once sync.Once
 	done := func(err error) {
 		once.Do(func() {
+			t.writer.row.Flushed(clock.Now().Sub(began))
 			if _, late := t.writer.sink.(stage.Undeliverer); err == nil && !late {
 				t.graph.coord.Durable(t.index, barrier)
 			}

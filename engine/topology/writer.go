@@ -28,6 +28,8 @@ type writer struct {
 	steady   bool // waits have no jitter
 	log      *slog.Logger
 	row      *telemetry.Row
+	// meter is that of the terminal that runs the writer; nil while none does.
+	meter *meter
 	// abort ends every wait of a terminal.
 	abort context.Context
 }
@@ -81,6 +83,7 @@ func (w *writer) patiently(ctx context.Context, what string, try func() error) e
 			}
 			pause = min(pause, left)
 		}
+		w.meter.enter(telemetry.Blocked)
 		timer := w.clock.NewTimer(pause)
 		select {
 		case <-timer.C():
@@ -88,6 +91,7 @@ func (w *writer) patiently(ctx context.Context, what string, try func() error) e
 			timer.Stop()
 			return err
 		}
+		w.meter.enter(telemetry.Busy)
 	}
 }
 

@@ -1,0 +1,73 @@
+package topology
+
+import (
+	"sync"
+
+	"github.com/reugn/go-streams"
+	"github.com/reugn/go-streams/flow"
+
+	"github.com/telluride-stream/telluride/engine/record"
+)
+
+// worker runs a step over a stream, batch by batch, and measures it. It is a
+// go-streams operator, as FlatMap with one goroutine is; that one does not
+// tell waiting for input from waiting to hand on.
+type worker struct {
+	step   func(*record.Batch) []*record.Batch
+	meter  *meter
+	stages []string // for the meter
+	in     chan any
+	out    chan any
+}
+
+var _ streams.Flow = (*worker)(nil)
+
+// newWorker starts a worker. It ends when its input does.
+func newWorker(wg *sync.WaitGroup, m *meter, stages []string, step func(*record.Batch) []*record.Batch) *worker {
+	w := &worker{step: step, meter: m, stages: stages, in: make(chan any), out: make(chan any)}
+	wg.Go(w.run)
+	return w
+}
+
+func (w *worker) In() chan<- any  { return w.in }
+func (w *worker) Out() <-chan any { return w.out }
+
+func (w *worker) Via(f streams.Flow) streams.Flow {
+	flow.DoStream(w, f)
+	return f
+}
+
+func (w *worker) To(s streams.Sink) {
+	flow.DoStream(w, s)
+	s.AwaitCompletion()
+}
+
+func (w *worker) run() {
+	defer close(w.out)
+	w.meter.begin(w.stages...)
+	defer w.meter.end()
+	for {
+		el, ok := w.meter.recv(w.in)
+		if !ok {
+			return
+		}
+		b := el.(*record.Batch)
+		n := len(b.Records)
+		out := w.step(b)
+		if n > 0 || made(out) {
+			w.meter.called(n)
+		}
+		for _, b := range out {
+			w.meter.send(w.out, b)
+		}
+	}
+}
+
+func made(out []*record.Batch) bool {
+	for _, b := range out {
+		if len(b.Records) > 0 {
+			return true
+		}
+	}
+	return false
+}
