@@ -36,6 +36,7 @@ var layers = []struct{ pkg, may string }{
 	{"engine/flowtest", "change checkpoint clock conf diag engine expr fixture flow plan record stage telemetry topology"},
 	{"engine/stagetest", "clock conf diag expr record stage"},
 	{"stages/*", "clock conf deadletter diag expr record stage"},
+	{"stages/rabbitmq/brokertest", ""},
 	{"stages", "stage stages/*"},
 	{"cmd/*", "*"},
 }
@@ -53,8 +54,8 @@ var owners = []struct{ module, by string }{
 	{"github.com/spf13/pflag", "cmd/*"},
 	{"go.uber.org/goleak", "engine/stagetest"},
 	{"pgregory.net/rapid", ""},
-	{"testing", "engine/flowtest engine/stagetest"},
-	{"os/exec", "cmd/*"},
+	{"testing", "engine/flowtest engine/stagetest stages/rabbitmq/brokertest"},
+	{"os/exec", "cmd/* stages/rabbitmq/brokertest"},
 }
 
 // unreachable says what a package must not come to know through others either.

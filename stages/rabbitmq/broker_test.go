@@ -48,6 +48,10 @@ func realBroker(t *testing.T) *broker {
 	case err != nil:
 		t.Skipf("no RabbitMQ at %s; `tools/broker ensure` starts one: %v", show(url), readable(err))
 	}
+	return connected(t, url, conn)
+}
+
+func connected(t *testing.T, url string, conn *amqp.Connection) *broker {
 	b := &broker{t: t, url: url, conn: conn}
 	b.ch = b.channel()
 	t.Cleanup(func() { conn.Close() })

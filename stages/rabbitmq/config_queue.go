@@ -46,7 +46,6 @@ func (q *configQueue) Run(ctx context.Context, deliver func(stage.Message)) erro
 			pauses.Reset()
 		}
 		q.lost(err)
-		q.config.next()
 		pause := q.rt.Clock.NewTimer(pauses.NextBackOff())
 		select {
 		case <-pause.C():
@@ -89,6 +88,7 @@ func (q *configQueue) session(ctx context.Context, deliver func(stage.Message)) 
 	stop()
 	cancel()
 	if err != nil {
+		q.config.leave(l)
 		q.farewell(&tongue{link: l})
 		return err
 	}
@@ -101,6 +101,7 @@ func (q *configQueue) session(ctx context.Context, deliver func(stage.Message)) 
 			return nil
 		case d, ok := <-s.deliveries:
 			if !ok {
+				q.config.leave(l)
 				return s.reason(q.config.name.Value)
 			}
 			deliver(q.message(s, &d))

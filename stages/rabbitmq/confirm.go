@@ -224,7 +224,7 @@ func (s *sink) lost(o *outlet, e *amqp.Error) bool {
 	o.link.sever()
 	if e != nil {
 		s.rt.Log.Warn("connection lost", "sink", s.rt.Name, "broker", o.link.address, "error", brokerError{e})
-		s.config.next()
+		s.config.leave(o.link)
 	}
 	select {
 	case s.moved <- struct{}{}:

@@ -49,6 +49,8 @@ func refused(err error) error {
 		return fatal{errors.New("the broker offers no way to log in that the URL allows; name one in the URL: ?auth_mechanism=plain")}
 	case untrusted(err):
 		return fatal{fmt.Errorf("%w; see the key tls, and that the URL names the broker's TLS port", err)}
+	case refusesCertificate(err):
+		return fatal{errors.New("the broker refuses the client's certificate, or wants one; see tls: cert and key")}
 	case !errors.As(err, &e):
 		return err
 	case !e.Server:
@@ -60,6 +62,14 @@ func refused(err error) error {
 		return fatal{fmt.Errorf("the broker refuses the vhost: %w; check the URL, or create the vhost and give the user access to it", brokerError{e})}
 	}
 	return brokerError{e}
+}
+
+// refusesCertificate says whether the broker ended the handshake because of
+// the client's certificate. It says so behind the handshake, when the client
+// has begun to read, and there the reason is no more than a text.
+func refusesCertificate(err error) bool {
+	_, alert, ok := strings.Cut(err.Error(), "remote error: tls: ")
+	return ok && strings.Contains(alert, "certificate")
 }
 
 // denied classifies the error of a declaration, a check or the begin of a

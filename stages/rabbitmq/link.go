@@ -19,6 +19,8 @@ type link struct {
 	*amqp.Connection
 	raw     atomic.Pointer[net.Conn] // the socket, for ending what waits on it
 	address string                   // without secrets
+	node    int32                    // its place among the URLs
+	left    atomic.Bool              // its end is counted
 }
 
 // closeTimeout bounds the farewell of a connection.
@@ -36,6 +38,7 @@ func (t *target) dial(ctx context.Context, rt stage.Runtime) (*link, error) {
 		t.last.Store(int32(n))
 		l, err := t.dialOne(ctx, t.urls[n], "telluride/"+rt.Flow+"/"+rt.Name)
 		if err == nil {
+			l.node = int32(n)
 			return l, nil
 		}
 		if ctx.Err() != nil {
@@ -44,7 +47,7 @@ func (t *target) dial(ctx context.Context, rt stage.Runtime) (*link, error) {
 		waiting = waiting || !isFatal(err)
 		all = append(all, fmt.Errorf("connect to %s: %w", show(t.urls[n]), err))
 	}
-	t.next()
+	t.beyond(t.last.Load())
 	err := errors.Join(all...)
 	if waiting && isFatal(err) {
 		return nil, errors.New(err.Error()) // without the marks of some nodes
@@ -52,8 +55,17 @@ func (t *target) dial(ctx context.Context, rt stage.Runtime) (*link, error) {
 	return nil, err
 }
 
-// next has the next dial begin at another node.
-func (t *target) next() { t.last.Store((t.last.Load() + 1) % int32(len(t.urls))) }
+// leave has the next dial begin behind the node whose connection was lost, or
+// was of no use. The end of a connection may be seen in several places, and
+// counts once.
+func (t *target) leave(l *link) {
+	if !l.left.Swap(true) {
+		t.beyond(l.node)
+	}
+}
+
+// beyond has the next dial begin behind a node, if that was the last.
+func (t *target) beyond(node int32) { t.last.CompareAndSwap(node, (node+1)%int32(len(t.urls))) }
 
 func (t *target) dialOne(ctx context.Context, raw, name string) (*link, error) {
 	secure, err := t.tls.config()

@@ -44,6 +44,7 @@ func (c *sinkConfig) newOutlet(ctx context.Context, rt stage.Runtime) (*outlet, 
 	defer context.AfterFunc(bound, l.sever)()
 	o, err := c.begin(l, rt)
 	if err != nil {
+		c.leave(l)
 		if closing := l.close(); closing != nil {
 			rt.Log.Debug("closing", "sink", rt.Name, "error", closing)
 		}

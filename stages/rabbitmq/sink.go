@@ -94,7 +94,6 @@ func (s *sink) fault(err error) error {
 func (s *sink) connect(ctx context.Context) error {
 	o, err := s.config.newOutlet(ctx, s.rt)
 	if err != nil {
-		s.config.next()
 		return err
 	}
 	s.mu.Lock()

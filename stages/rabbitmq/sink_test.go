@@ -399,6 +399,23 @@ func TestAFullSinkWaitsAndSaysSo(t *testing.T) {
 	}
 }
 
+func TestASinkMovesOnOnceForALoss(t *testing.T) {
+	b := realBroker(t)
+	queue := b.queue(nil)
+	one, first := b.proxied()
+	_, second := b.proxied()
+	s := b.sink(fmt.Sprintf(`urls: [%q, %q, "amqp://127.0.0.1:1"], queue: %s`, first, second, queue)).open()
+	s.write(numbered(1)...)
+	s.mustFlush()
+	one.cut()
+	eventually(t, "the loss", func() bool { return s.log.count("connection lost") == 1 })
+	s.write(`{"n":2}`)
+	s.mustFlush()
+	if have := s.outlet.link.address; have != show(second) {
+		t.Errorf("connected to %s, want %s", have, show(second))
+	}
+}
+
 func TestABlockedConnectionIsWaitedForAndToldOnce(t *testing.T) {
 	b := realBroker(t)
 	queue := b.queue(nil)

@@ -88,6 +88,7 @@ func (s *source) Open(ctx context.Context, position []byte) error {
 	stop()
 	cancel()
 	if err != nil {
+		s.config.leave(l)
 		if closing := session.close(); closing != nil {
 			s.rt.Log.Debug("closing", "error", closing)
 		}
@@ -194,12 +195,13 @@ func (s *source) Read(ctx context.Context) (stage.Input, error) {
 	case t := <-session.batches:
 		return session.input(t), nil
 	case <-session.lost:
-		s.config.next()
+		s.config.leave(session.link)
 		return stage.Input{}, session.err
 	case <-session.idle:
 		// The last consumers may have ended for either reason.
 		select {
 		case <-session.lost:
+			s.config.leave(session.link)
 			return stage.Input{}, session.err
 		default:
 			return stage.Input{}, stage.ErrStopped
