@@ -104,8 +104,14 @@ func (l *letters) plan(signature string) plan.Feed {
 // behind "source: ", and the signature of the feed.
 func fed(t *testing.T, l *letters) (*fedStand, *engine.Flow) {
 	t.Helper()
+	return fedFrom(t, l, checkpoint.NewMemory(), "source: 1 x")
+}
+
+// fedFrom is a stand whose store may have been used by another.
+func fedFrom(t *testing.T, l *letters, store checkpoint.Store, file string) (*fedStand, *engine.Flow) {
+	t.Helper()
 	st := &fedStand{}
-	st.stand = newStand(&script{name: "s", idle: true, events: []event{{keys: []int{1, 2, 3}}}}, checkpoint.NewMemory())
+	st.stand = newStand(&script{name: "s", idle: true, events: []event{{keys: []int{1, 2, 3}}}}, store)
 	st.Host = engine.NewHost(engine.HostConfig{
 		Engine: engine.Config{Store: st.store, Workers: 1}, DrainTimeout: time.Second,
 		Compile: func(file string, src []byte, set map[string]string) (*plan.Plan, diag.List) {
@@ -129,7 +135,7 @@ func fed(t *testing.T, l *letters) (*fedStand, *engine.Flow) {
 			return p, list
 		},
 	})
-	f, list := st.Start("flow.yaml", []byte("source: 1 x"), nil)
+	f, list := st.Start("flow.yaml", []byte(file), nil)
 	if list.HasErrors() {
 		t.Fatal(list.Err())
 	}
@@ -366,6 +372,98 @@ func TestARefusedMessageLeavesAPendingChangeAlone(t *testing.T) {
 		s := st.Status()[0]
 		if s.State != "running" || s.Version == all[0].receipt.Before {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// A change that was accepted and cannot start yet is kept for the next process.
+func TestAPendingChangeOutlivesTheProcess(t *testing.T) {
+	for _, c := range []struct {
+		name, change, file string
+		applied            bool
+	}{
+		{"of params", `{"slow": 77}`, "source: 14 x", true},
+		{"of params, and the file has changed", `{"slow": 77}`, "source: 14 y", true},
+		{"of the file", "source: 14 z", "source: 1 x", true},
+		{"of the file, and the file on disk has changed", "source: 14 z", "source: 2 x", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLetters("queue")
+				store := checkpoint.NewMemory()
+				first := "source: 1 x"
+				if strings.HasPrefix(c.change, "{") {
+					first = "source: 14 x"
+				}
+				st, f := fedFrom(t, l, store, first)
+				st.away.Store(true)
+				l.send("waits", c.change)
+				time.Sleep(10 * time.Second)
+				all := l.take()
+				if len(all) != 1 || all[0].receipt.Outcome != change.Pending || !all[0].accepted {
+					t.Fatalf("%+v", all)
+				}
+				st.end(f)
+
+				l = newLetters("queue")
+				again, f := fedFrom(t, l, store, c.file)
+				defer func() { again.end(f) }()
+				before := again.Status()[0].Version
+				time.Sleep(10 * time.Second)
+				s := again.Status()[0]
+				last := s.Receipts[len(s.Receipts)-1]
+				if got := last.Outcome == change.Applied && last.ID == "waits"; got != c.applied || s.State != "running" {
+					t.Errorf("%s, version %s, and the last receipt is %+v", s.State, s.Version, last)
+				}
+				if (s.Version != before) != c.applied {
+					t.Errorf("version %s, and %s before", s.Version, before)
+				}
+				// The sender may ask again, and is told what became of it.
+				l.send("waits", c.change)
+				time.Sleep(10 * time.Second)
+				if all = l.take(); c.applied && (len(all) != 1 || all[0].receipt.Outcome != change.Applied || !all[0].receipt.At.Equal(last.At)) {
+					t.Errorf("%+v", all)
+				}
+			})
+		})
+	}
+}
+
+// dyingStore keeps no receipts any more, as if the process had died behind the
+// change.
+type dyingStore struct {
+	checkpoint.Store
+	dying atomic.Bool
+}
+
+func (s *dyingStore) SetControl(flow string, changes []checkpoint.Change) error {
+	if s.dying.Load() && slices.ContainsFunc(changes, func(c checkpoint.Change) bool { return c.Key == "receipts" }) {
+		return nil
+	}
+	return s.Store.SetControl(flow, changes)
+}
+
+// The change that takes the place of one that waits does so also when the
+// process dies before it could say so.
+func TestAReplacedChangeDoesNotComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLetters("queue")
+		store := &dyingStore{Store: checkpoint.NewMemory()}
+		st, f := fedFrom(t, l, store, "source: 1 x")
+		st.away.Store(true)
+		l.send("waits", "source: 14 z")
+		time.Sleep(time.Second)
+		store.dying.Store(true)
+		l.send("later", "source: 3 x")
+		time.Sleep(time.Second)
+		st.end(f)
+		store.dying.Store(false)
+		again, f := fedFrom(t, newLetters("queue"), store, "source: 1 x")
+		defer func() { again.end(f) }()
+		before := again.Status()[0].Version
+		time.Sleep(time.Minute)
+		if s := again.Status()[0]; s.Version != before {
+			t.Errorf("version %s, and %s before: %+v", s.Version, before, s.Receipts)
 		}
 	})
 }

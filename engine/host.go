@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/telluride-stream/telluride/engine/change"
+	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/diag"
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/telemetry"
@@ -119,6 +120,9 @@ func (h *Host) Start(file string, src []byte, set map[string]string) (*Flow, dia
 	if err != nil {
 		list.Errorf(diag.Span{File: file}, "remember the version: %v", err)
 		return nil, list
+	}
+	if f.pending == nil { // what was there is out of date
+		control = append(control, checkpoint.Change{Key: controlPending})
 	}
 	f.become(version)
 	h.mu.Lock()

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/checkpoint"
@@ -26,8 +25,6 @@ const (
 	// maxReceipts is how many receipts of a flow are kept, for answering
 	// changes that come again and for people.
 	maxReceipts = 100
-	// pendingRetry is how often a change that is pending is tried again.
-	pendingRetry = 2 * time.Second
 )
 
 // hosted is one flow of a host: the version that runs, the receipts, and the
@@ -77,6 +74,7 @@ type remembered struct {
 const (
 	controlVersion  = "version"
 	controlReceipts = "receipts"
+	controlPending  = "pending"
 )
 
 func newID() string {
@@ -122,8 +120,10 @@ func (h *Host) recall(f *hosted, p *plan.Plan, src []byte, flags map[string]stri
 	}
 	_ = json.Unmarshal(control[controlReceipts], &f.receipts)
 	var old remembered
-	if json.Unmarshal(control[controlVersion], &old) != nil {
-		return v, nil
+	known := json.Unmarshal(control[controlVersion], &old) == nil
+	warnings := f.recallPending(control, !known || old.Base != v.base)
+	if !known {
+		return v, warnings
 	}
 	source := src
 	if old.Base == v.base {
@@ -134,7 +134,6 @@ func (h *Host) recall(f *hosted, p *plan.Plan, src []byte, flags map[string]stri
 		set = map[string]setting{}
 	}
 	maps.Copy(set, v.set)
-	var warnings diag.List
 	for {
 		next, list := h.config.Compile(f.file, source, values(set))
 		if next != nil {
@@ -199,7 +198,8 @@ func (f *hosted) next(c change.Change) (version, diag.List) {
 
 // work applies changes until the host closes.
 func (f *hosted) work() {
-	retry := clock.For(f.host.engine.config.Clock, "changes").NewTimer(time.Hour)
+	// One may have waited when the process ended.
+	retry := clock.For(f.host.engine.config.Clock, "changes").NewTimer(pendingRetry)
 	defer retry.Stop()
 	for {
 		select {
@@ -211,10 +211,7 @@ func (f *hosted) work() {
 				retry.Reset(pendingRetry)
 			}
 		case <-retry.C():
-			f.mu.Lock()
-			again := f.pending
-			f.mu.Unlock()
-			if again != nil && f.do(job{change: *again}) == change.Pending {
+			if f.retry() {
 				retry.Reset(pendingRetry)
 			}
 		}
@@ -260,18 +257,11 @@ func (f *hosted) keep(c change.Change, r change.Receipt) {
 	if n := len(f.receipts); n > maxReceipts {
 		f.receipts = slices.Clone(f.receipts[n-maxReceipts:])
 	}
-	switch {
-	case r.Outcome == change.Pending:
-		f.pending = &c
-	case f.pending == nil:
-	case r.Outcome == change.Applied, r.Outcome == change.Unchanged, c.ID == f.pending.ID:
-		// A later change takes the place of one that is pending, unless it is refused.
-		f.pending = nil
-	}
-	text, err := json.Marshal(f.receipts)
+	control, err := f.notePending(c, r.Outcome)
+	text, failed := json.Marshal(f.receipts)
 	f.mu.Unlock()
-	if err == nil {
-		err = f.host.engine.config.Store.SetControl(f.name, []checkpoint.Change{{Key: controlReceipts, Value: text}})
+	if err = errors.Join(err, failed); err == nil {
+		err = f.host.engine.config.Store.SetControl(f.name, append(control, checkpoint.Change{Key: controlReceipts, Value: text}))
 	}
 	if err != nil {
 		f.host.engine.config.Log.Warn("a receipt could not be stored", "flow", f.name, "error", err)
@@ -352,6 +342,8 @@ func (f *hosted) swap(r change.Receipt, flow *Flow, next version, diff plan.Diff
 		r.Outcome, r.Reason = change.Rejected, err.Error()
 		return r
 	}
+	// Whatever waits is replaced by this change, also if the process dies now.
+	control = append(control, checkpoint.Change{Key: controlPending})
 	done := flow.Replace(Replacement{Plan: next.plan, Diff: diff, Control: control, Timeout: f.host.config.DrainTimeout})
 	if done.Err == nil {
 		flow.Ledger.Paused(done.Paused)
