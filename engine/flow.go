@@ -36,6 +36,10 @@ type Flow struct {
 	mu       sync.Mutex
 	graph    *topology.Graph
 	drained  bool
+	draining bool            // Drain was called
+	held     bool            // see Pause
+	parked   *topology.Graph // the one that is at rest while held
+	trouble  string          // why no graph runs: what ended the last one
 	restarts int
 	left     uint64 // records read and not committed when the flow ended
 	lettered uint64
@@ -75,6 +79,7 @@ func (f *Flow) run() {
 		}
 		f.mu.Lock()
 		f.restarts++
+		f.trouble = err.Error()
 		f.mu.Unlock()
 		f.Ledger.Restarted()
 		if !f.rest(pause) {
@@ -247,7 +252,9 @@ func (f *Flow) open(ctx context.Context) ([]*topology.Intake, error) {
 // error of ctx, or of a session that was lost meanwhile, the flow still runs:
 // Stop ends it.
 func (f *Flow) Drain(ctx context.Context) error {
+	f.Continue() // what a pause holds back was read
 	f.mu.Lock()
+	f.draining = true
 	g := f.graph
 	f.drained = g == nil // nothing was read
 	f.mu.Unlock()

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/stage"
 )
@@ -27,22 +29,22 @@ func (f *hosted) status() change.FlowStatus {
 	f.mu.Unlock()
 	sum := flow.Summary()
 	s := change.FlowStatus{
-		Name: f.name, File: file, Version: v.plan.Version, State: "running", Since: flow.started.UTC(),
+		Name: f.name, File: file, Version: v.plan.Version, Since: flow.started.UTC(),
 		Params: []change.ParamStatus{}, Stages: []change.StageStatus{}, Restarts: sum.Restarts, Unacknowledged: sum.Unsaved, Receipts: receipts,
 	}
+	s.State, s.Reason = flow.condition()
 	switch {
-	case !flow.Running():
-		s.State = "ended"
-		if err := flow.Wait(); err != nil {
-			s.State, s.Reason = "failed", err.Error()
-		}
-	case pending != nil:
+	case s.State == "running" && pending != nil:
 		s.State = "pending"
 		for _, r := range receipts {
 			if r.ID == pending.ID {
 				s.Reason = r.Reason
 			}
 		}
+	}
+	s.Ready = slices.Contains([]string{"running", "pending", "paused", "pausing", "ended"}, s.State)
+	if last := lastTried(receipts); s.Ready && last.Outcome == change.RolledBack {
+		s.Ready, s.Reason = false, "the last change was rolled back: "+last.Reason
 	}
 	for _, p := range v.plan.Params {
 		one := change.ParamStatus{Name: p.Name, Value: p.Value.Text(), From: p.From}
@@ -58,6 +60,16 @@ func (f *hosted) status() change.FlowStatus {
 		s.Stages = append(s.Stages, stageStatus(row.Name, row.Kind, row.Counts()))
 	}
 	return s
+}
+
+// lastTried is the last change that was more than looked at.
+func lastTried(receipts []change.Receipt) change.Receipt {
+	for _, r := range slices.Backward(receipts) {
+		if r.Outcome != change.Rejected && r.Outcome != change.Unchanged {
+			return r
+		}
+	}
+	return change.Receipt{}
 }
 
 func stageStatus(name, kind string, c stage.Counts) change.StageStatus {

@@ -78,9 +78,13 @@ func (f *Flow) launch(ctx context.Context, p *plan.Plan, g *topology.Graph, inta
 	if f.graph != nil {
 		f.lettered += f.graph.Lettered()
 	}
-	f.Plan, f.graph = p, g
+	f.Plan, f.graph, f.trouble = p, g, ""
+	held := f.held
 	f.mu.Unlock()
 	go func() { r.ended <- g.Run(ctx) }()
+	if held {
+		go func() { _ = f.park(ctx, g) }() // it fails with the graph
+	}
 	return r
 }
 
@@ -179,6 +183,9 @@ func (t *takeover) park(ctx context.Context) error {
 		}
 	}
 	t.touched = true
+	if len(t.ending) > 0 {
+		t.old.graph.Resume() // a paused graph would not take what they have read
+	}
 	for _, in := range t.ending {
 		if err := in.Quiesce(ctx); err != nil {
 			return err
@@ -226,7 +233,7 @@ func (t *takeover) refuse(err error) (now *running, done Replaced, again error) 
 			again = errors.Join(again, ended)
 		}
 	} else if t.touched {
-		t.old.graph.Resume()
+		t.flow.unpark(t.old.graph)
 	}
 	return t.old, Replaced{Err: err, Touched: t.touched}, again
 }

@@ -22,6 +22,7 @@ import (
 // runFlags are the flags of run.
 type runFlags struct {
 	settings
+	web                 webFlags
 	drainTimeout        time.Duration
 	logFormat, logLevel string
 	summary             string
@@ -51,6 +52,11 @@ every flow has. Params and flows can also be changed with telluride apply.
 Results go to the sinks of the flows. Progress, messages and the summary go to
 standard error, so that standard output can be piped.
 
+A dashboard, and the API behind it, are served at http://127.0.0.1:4000/ or the
+next free port; on a terminal the run says where. Only this machine can reach
+it, unless --http names another address, which needs a token: see
+docs/security.md.
+
 Records that cannot be processed go to the flow's dead_letter sink; a flow
 that names none writes them to <flow>.dead.ndjson in the working directory.
 
@@ -60,11 +66,13 @@ flow is invalid; then none was started.`,
   telluride run flows/quickstart.yaml --set count=1000
   telluride run flows/                         every flow of a folder
   telluride run flow.yaml --watch=false        edits wait for the next run
+  telluride run flow.yaml --http :8080 --http-token-file token
   telluride run flow.yaml | jq .mean           results are NDJSON in a pipe
   cat readings.ndjson | telluride run flows/readings_file.yaml --set path=-`,
 		Args:              atLeastOnePath,
 		ValidArgsFunction: completeFlows,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
+			fl.web.given = c.Flags().Changed("http")
 			return p.run(args, fl)
 		},
 	}
@@ -73,6 +81,7 @@ flow is invalid; then none was started.`,
 	f.DurationVar(&fl.drainTimeout, "drain-timeout", 30*time.Second, "how long the first interrupt, or a change, lets flows finish; 0: as long as an interrupt takes, and 30s for a change")
 	f.BoolVar(&fl.watch, "watch", true, "take over edits of the flow files while the flows run")
 	f.StringVar(&fl.stateDir, "state-dir", "", "folder of this run's state and its socket; default: $"+stateVariable+", else one made of the paths, below ~/.local/state/telluride")
+	fl.web.flags(f)
 	f.IntVar(&fl.lanes, "lanes", 0, "lanes of every partition with a key, instead of what the flow says; 0: what the flow says")
 	f.IntVar(&fl.batchSize, "batch-size", 0, "records that a batch aims at; 0: 512")
 	f.StringVar(&fl.logFormat, "log-format", "text", "how messages are written: text or json")
@@ -130,6 +139,10 @@ func (p *program) run(paths []string, fl runFlags) error {
 			r.log.Error("close the state", "error", err)
 		}
 	}()
+	site, err := r.openWeb(p)
+	if err != nil {
+		return err
+	}
 	// Who asks from now on waits until the flows have started.
 	ln, err := listen(state)
 	if err != nil {
@@ -147,9 +160,12 @@ func (p *program) run(paths []string, fl runFlags) error {
 		if ln != nil {
 			_ = ln.Close()
 		}
+		if site != nil {
+			_ = site.listener.Close()
+		}
 		return err
 	}
-	return r.serve(paths, flows, ln, signals)
+	return r.serve(paths, flows, ln, site, signals)
 }
 
 // openState takes the run's state folder; nil when there is no place for one.
@@ -202,7 +218,7 @@ func (r *runner) start(flows []loaded) error {
 }
 
 // serve runs what runs beside the flows until they have ended.
-func (r *runner) serve(paths []string, flows []loaded, ln net.Listener, signals <-chan os.Signal) error {
+func (r *runner) serve(paths []string, flows []loaded, ln net.Listener, site *web, signals <-chan os.Signal) error {
 	r.watching = startService(func(ctx context.Context) error {
 		if !r.flags.watch {
 			return nil
@@ -210,11 +226,18 @@ func (r *runner) serve(paths []string, flows []loaded, ln net.Listener, signals 
 		return watch(paths, flows, r.log).Run(ctx, r.changes.submit)
 	}, r.log, "watch")
 	defer r.watching.stop()
+	routes := api.New(served{r.host, r.changes}, r.log)
+	if site != nil {
+		routes.SetURL(site.url)
+	}
 	if ln != nil {
 		serving := startService(func(ctx context.Context) error {
-			return api.Serve(ctx, ln, api.Handler(served{r.host, r.changes}, r.log), r.log)
+			return api.Serve(ctx, ln, routes.Handler(), r.log)
 		}, r.log, "api")
 		defer serving.stop()
+	}
+	if site != nil {
+		defer r.serveWeb(site, routes).stop()
 	}
 	return r.wait(signals)
 }

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,6 +56,7 @@ func TestScripts(t *testing.T) {
 			"ledger":   scriptLedger,
 			"appears":  scriptAppears,
 			"unescape": scriptUnescape,
+			"fetch":    scriptFetch,
 		},
 	})
 }
@@ -166,6 +170,44 @@ func scriptUnescape(ts *testscript.TestScript, neg bool, args []string) {
 		return []byte{byte(n)}
 	})
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o644))
+}
+
+// scriptFetch asks a run for a path, checks the status, and leaves the answer
+// in the file answer: fetch err.txt 200 /v1/flows 'Authorization: Bearer x'.
+// The first file is what the run wrote to standard error, with its URL.
+func scriptFetch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: fetch stderr status path [header…]")
+	}
+	m := regexp.MustCompile(`msg=serving url=(\S+)/`).FindStringSubmatch(ts.ReadFile(args[0]))
+	if m == nil {
+		ts.Fatalf("%s names no URL", args[0])
+	}
+	method, path, some := strings.Cut(args[2], " ")
+	if !some {
+		method, path = "GET", args[2]
+	}
+	req, err := http.NewRequest(method, m[1]+path, nil)
+	ts.Check(err)
+	for _, h := range args[3:] {
+		key, value, _ := strings.Cut(h, ": ")
+		if key == "Host" {
+			req.Host = value
+		}
+		req.Header.Set(key, value)
+	}
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
+	}}
+	resp, err := client.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("answer"), body, 0o644))
+	if strconv.Itoa(resp.StatusCode) != args[1] {
+		ts.Fatalf("%s %s answered %d, want %s: %s", method, path, resp.StatusCode, args[1], body)
+	}
 }
 
 // TestReferenceIsCurrent says that docs/reference is what the declarations make.

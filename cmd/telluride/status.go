@@ -63,6 +63,9 @@ func (p *program) status(flow, dir, format string) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "process %d, state in %s\n", r.process.PID, r.dir)
+	if r.process.URL != "" {
+		fmt.Fprintf(&b, "dashboard at %s\n", r.process.URL)
+	}
 	for _, f := range flows {
 		b.WriteString("\n" + flowText(f, time.Now()))
 	}

@@ -22,7 +22,9 @@ type Host interface {
 
 // Process is what runs in a process. Its JSON, and that of what is in it, is stable.
 type Process struct {
-	PID   int    `json:"pid"`
+	PID int `json:"pid"`
+	// URL is where the dashboard is; "": there is none.
+	URL   string `json:"url,omitempty"`
 	Flows []Flow `json:"flows"`
 }
 

@@ -73,7 +73,7 @@ func serve(t *testing.T, h *host) (client *api.Client, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	log := slog.New(slog.DiscardHandler)
-	go func() { done <- api.Serve(ctx, ln, api.Handler(h, log), log) }()
+	go func() { done <- api.Serve(ctx, ln, api.New(h, log).Handler(), log) }()
 	var once sync.Once
 	stop = func() {
 		once.Do(func() {
@@ -137,7 +137,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 }
 
 func TestBadRequestsAreRefused(t *testing.T) {
-	h := api.Handler(&host{}, nil)
+	h := api.New(&host{}, nil).Handler()
 	for _, c := range []struct {
 		method, path, body string
 		status             int
@@ -291,7 +291,7 @@ func TestASilentClientKeepsNoProcess(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	go func() { done <- api.Serve(ctx, ln, api.Handler(&host{}, log), log) }()
+	go func() { done <- api.Serve(ctx, ln, api.New(&host{}, log).Handler(), log) }()
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
 		t.Fatal(err)

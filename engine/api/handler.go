@@ -25,60 +25,104 @@ const (
 	maxWait = 10 * time.Minute
 )
 
-type handler struct {
+// API serves a host. Its handlers share what is known of changes that came
+// over any of them.
+type API struct {
 	host    Host
 	log     *slog.Logger
 	changes *ledger
+	url     string
 }
 
-// Handler serves
-//
-//	GET  /v1/flows           the flows of the process: Process
-//	GET  /v1/flows/{name}    one of them: Flow
-//	POST /v1/plan            what a change.Change would do: Preview
-//	POST /v1/changes         makes a change.Change: change.Receipt
-//	GET  /v1/receipts/{id}   the receipt of a change of late
-//
-// A change is answered with its receipt, whatever its outcome is. ?wait=30s
-// bounds the wait, and with ?wait=0 there is none: then the answer is 202, and
-// the receipt comes later. What is refused is answered with an [Error].
-func Handler(host Host, log *slog.Logger) http.Handler {
+// SetURL says where the dashboard is. It is to be called before a handler serves.
+func (a *API) SetURL(url string) { a.url = url }
+
+// New makes the API of a host.
+func New(host Host, log *slog.Logger) *API {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	h := &handler{host: host, log: log, changes: newLedger()}
+	return &API{host: host, log: log, changes: newLedger()}
+}
+
+// Handler serves what [API.routes] lists, which openapi.json describes. A
+// change is answered with its receipt, whatever its outcome is. ?wait=30s
+// bounds the wait, and with ?wait=0 there is none: then the answer is 202, and
+// the receipt comes later. What is refused is answered with an [Error].
+func (a *API) Handler() http.Handler { return a.handler(false) }
+
+// ReadOnly is Handler without what changes anything.
+func (a *API) ReadOnly() http.Handler { return a.handler(true) }
+
+// route is one method of one path.
+type route struct {
+	method, path string
+	serve        http.HandlerFunc
+	// changes says that it is not served read-only.
+	changes bool
+}
+
+func (a *API) routes() []route {
+	return []route{
+		{"GET", "/v1/flows", a.flows, false},
+		{"GET", "/v1/ready", a.ready, false},
+		{"GET", "/v1/flows/{flow}", a.flow, false},
+		{"POST", "/v1/plan", a.plan, false},
+		{"POST", "/v1/changes", a.change, true},
+		{"GET", "/v1/receipts/{id}", a.receipt, false},
+	}
+}
+
+func (a *API) handler(readOnly bool) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/v1/flows", only("GET", h.flows))
-	mux.Handle("/v1/flows/{name}", only("GET", h.flow))
-	mux.Handle("/v1/plan", only("POST", h.plan))
-	mux.Handle("/v1/changes", only("POST", h.change))
-	mux.Handle("/v1/receipts/{id}", only("GET", h.receipt))
+	byPath := map[string]methods{}
+	for _, r := range a.routes() {
+		m := byPath[r.path]
+		if m == nil {
+			m = methods{}
+			byPath[r.path] = m
+			mux.Handle(r.path, m)
+		}
+		m[r.method] = r.serve
+		if readOnly && r.changes {
+			m[r.method] = onlyRead
+		}
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, &Error{http.StatusNotFound, fmt.Sprintf("there is nothing at %s", r.URL.Path), "begin at /v1/flows"})
 	})
 	return mux
 }
 
-// only serves one method, GET with HEAD.
-func only(method string, serve http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != method && (method != http.MethodGet || r.Method != http.MethodHead) {
-			w.Header().Set("Allow", method)
-			refuse(w, &Error{http.StatusMethodNotAllowed, fmt.Sprintf("%s is not possible here", r.Method), "use " + method})
-			return
-		}
+// methods serves the methods of one path, GET with HEAD.
+type methods map[string]http.HandlerFunc
+
+func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if serve := m[method]; serve != nil {
 		serve(w, r)
-	})
+		return
+	}
+	allowed := strings.Join(slices.Sorted(maps.Keys(m)), ", ")
+	w.Header().Set("Allow", allowed)
+	refuse(w, &Error{http.StatusMethodNotAllowed, fmt.Sprintf("%s is not possible here", r.Method), "use " + allowed})
 }
 
-func (h *handler) flows(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, Process{PID: os.Getpid(), Flows: append([]Flow{}, h.host.Status()...)})
+func onlyRead(w http.ResponseWriter, _ *http.Request) {
+	refuse(w, &Error{http.StatusForbidden, "this address is read-only", "the process was started with --http-read-only; telluride apply still changes it"})
 }
 
-func (h *handler) flow(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
+func (a *API) flows(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, Process{PID: os.Getpid(), URL: a.url, Flows: append([]Flow{}, a.host.Status()...)})
+}
+
+func (a *API) flow(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("flow")
 	var names []string
-	for _, f := range h.host.Status() {
+	for _, f := range a.host.Status() {
 		if f.Name == name {
 			answer(w, http.StatusOK, f)
 			return
@@ -99,16 +143,16 @@ func known(name string, names []string) string {
 	return "flows: " + strings.Join(names, ", ")
 }
 
-func (h *handler) plan(w http.ResponseWriter, r *http.Request) {
+func (a *API) plan(w http.ResponseWriter, r *http.Request) {
 	c, problem := readChange(w, r)
 	if problem != nil {
 		refuse(w, problem)
 		return
 	}
-	answer(w, http.StatusOK, h.host.Plan(c))
+	answer(w, http.StatusOK, a.host.Plan(c))
 }
 
-func (h *handler) change(w http.ResponseWriter, r *http.Request) {
+func (a *API) change(w http.ResponseWriter, r *http.Request) {
 	wait, problem := waitOf(r.URL.Query())
 	if problem != nil {
 		refuse(w, problem)
@@ -122,8 +166,8 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request) {
 	if c.ID == "" {
 		c.ID = newID()
 	}
-	h.log.Debug("change over the API", "id", c.ID, "flow", c.Flow, "file", c.File, "params", slices.Sorted(maps.Keys(c.Set)))
-	entry := h.changes.add(c.ID, h.host.Submit(c))
+	a.log.Debug("change over the API", "id", c.ID, "flow", c.Flow, "file", c.File, "params", slices.Sorted(maps.Keys(c.Set)))
+	entry := a.changes.add(c.ID, a.host.Submit(c))
 	// The server's limits are for clients that send or read slowly.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wait + writeTimeout))
 	timer := time.NewTimer(wait)
@@ -145,9 +189,9 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (h *handler) receipt(w http.ResponseWriter, r *http.Request) {
+func (a *API) receipt(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	if entry := h.changes.find(id); entry != nil {
+	if entry := a.changes.find(id); entry != nil {
 		select {
 		case <-entry.done:
 			answer(w, http.StatusOK, entry.receipt)
@@ -156,7 +200,7 @@ func (h *handler) receipt(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	for _, f := range h.host.Status() {
+	for _, f := range a.host.Status() {
 		for _, receipt := range f.Receipts {
 			if receipt.ID == id {
 				answer(w, http.StatusOK, receipt)

@@ -16,11 +16,15 @@ import (
 const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
-	writeTimeout  = 30 * time.Second
-	idleTimeout   = 2 * time.Minute
+	// writeTimeout is more than the 30 s that a CPU profile takes by default.
+	writeTimeout = time.Minute
+	idleTimeout  = 2 * time.Minute
 	// shutdownTimeout is how long answers may take that have begun when the
 	// server is told to end.
 	shutdownTimeout = 2 * time.Second
+	// maxConnections bounds the connections that are open at a time: further
+	// ones wait.
+	maxConnections = 256
 	// maxPath is how long the path of a socket may be, on the system that
 	// allows the least (BSD: 104 with the zero at its end).
 	maxPath = 103
@@ -96,7 +100,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 		}
 		stopped <- err
 	})
-	err := s.Serve(ln)
+	err := s.Serve(&bounded{Listener: ln, free: make(chan struct{}, maxConnections)})
 	if stop() {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), errors.Join(err, s.Close()))
 	}

@@ -7,9 +7,14 @@ type FlowStatus struct {
 	Name    string `json:"name"`
 	File    string `json:"file"`
 	Version string `json:"version"`
-	// State is running, starting, draining, pending (a change waits to start),
-	// ended or failed.
+	// State is starting, running, pausing, paused, pending (it runs, and a
+	// change waits to start), reconnecting (its session was lost), retrying (a
+	// sink fails), draining, ended or failed.
 	State string `json:"state"`
+	// Ready says that the flow does its work, or was told not to: it is not
+	// ready while it starts, reconnects, tries a sink again or drains, when it
+	// has failed, and when its last change was rolled back.
+	Ready bool `json:"ready"`
 	// Reason says in one sentence why the flow, or a change of it, does not run.
 	Reason string        `json:"reason,omitempty"`
 	Since  time.Time     `json:"since"`

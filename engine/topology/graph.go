@@ -63,6 +63,7 @@ type Graph struct {
 	ordered   []*terminal // in the order of the file
 	sides     *sides
 	lettered  atomic.Uint64
+	troubles  troubles
 	ended     chan struct{}
 	err       error // of Run, valid once ended is closed
 	resuming  sync.Mutex

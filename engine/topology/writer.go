@@ -29,7 +29,8 @@ type writer struct {
 	log      *slog.Logger
 	row      *telemetry.Row
 	// meter is that of the terminal that runs the writer; nil while none does.
-	meter *meter
+	meter    *meter
+	troubles *troubles
 	// abort ends every wait of a terminal.
 	abort context.Context
 }
@@ -42,7 +43,7 @@ func newWriter(p *plan.Sink, g *Graph) *writer {
 	rt.Name, rt.MaxBatch = p.Name, g.plan.Batch
 	return &writer{
 		name: p.Name, sink: p.Spec.New(rt), lazy: p.Spec.Lazy, deadline: p.Deadline, clock: clock.For(g.config.Clock, "sink "+p.Name), steady: g.config.Steady,
-		log: rt.Log, row: g.config.Ledger.Row("sink", p.Name), abort: g.aborted,
+		log: rt.Log, row: g.config.Ledger.Row("sink", p.Name), troubles: &g.troubles, abort: g.aborted,
 	}
 }
 
@@ -56,6 +57,7 @@ func (w *writer) patiently(ctx context.Context, what string, try func() error) e
 		err := guarded(try)
 		if err == nil {
 			if n > 0 {
+				w.troubles.set(w.name, nil)
 				w.log.Info("sink works again", "sink", w.name, "after", w.clock.Now().Sub(start).Round(time.Millisecond))
 			}
 			return nil
@@ -75,6 +77,7 @@ func (w *writer) patiently(ctx context.Context, what string, try func() error) e
 			w.log.Warn("sink fails; trying again", "sink", w.name, "doing", what, "error", err)
 		}
 		w.row.Retries.Add(1)
+		w.troubles.set(w.name, fmt.Errorf("%s: %w", what, err))
 		pause := pauses.NextBackOff()
 		if w.deadline > 0 {
 			left := w.deadline - w.clock.Now().Sub(start)

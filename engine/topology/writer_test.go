@@ -39,7 +39,7 @@ func writing(s stage.Sink, deadline time.Duration) (*writer, context.CancelFunc)
 	abort, cancel := context.WithCancel(context.Background())
 	return &writer{
 		name: "out", sink: s, deadline: deadline, clock: clock.System{}, log: slog.New(slog.DiscardHandler),
-		row: &telemetry.Row{}, abort: abort,
+		troubles: &troubles{}, row: &telemetry.Row{}, abort: abort,
 	}, cancel
 }
 
