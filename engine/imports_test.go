@@ -20,7 +20,7 @@ var layers = []struct{ pkg, may string }{
 	{"engine/record", ""},
 	{"engine/diag", ""},
 	{"engine/clock", ""},
-	{"engine/fixture", ""},
+	{"engine/fixture", "record"},
 	{"engine/deadletter", "record"},
 	{"engine/conf", "diag"},
 	{"engine/expr", "diag record"},

@@ -86,6 +86,7 @@ Exit codes: 0 fine, 1 failed while running, 2 invalid flow or command line.`,
   telluride validate flows/           check every flow of a folder
   telluride status                    what runs, and with which params
   telluride apply --set lanes=8       change it while it runs
+  telluride record flow.yaml         save live messages as a fixture
   telluride stages window             what a window can do`,
 		Args:          cobra.ArbitraryArgs,
 		SilenceErrors: true,
@@ -99,7 +100,7 @@ Exit codes: 0 fine, 1 failed while running, 2 invalid flow or command line.`,
 	}
 	root.SetFlagErrorFunc(unknownFlag)
 	root.AddCommand(
-		newRun(p), newStatus(p), newPlan(p), newApply(p), newValidate(p), newGraph(p), newSchema(p), newStages(p), newInit(p), newVersion(p),
+		newRun(p), newStatus(p), newPlan(p), newApply(p), newValidate(p), newGraph(p), newRecord(p), newSchema(p), newStages(p), newInit(p), newVersion(p),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -48,7 +48,12 @@ func (k Kind) WithExample(yaml string) Kind {
 
 // MetaKey is a name behind meta. One that ends in .* is open: the rest of the
 // name is up to whoever sent the record.
-type MetaKey struct{ Name, Doc string }
+type MetaKey struct {
+	Name, Doc string
+	// Place says that it tells where the record was read, rather than what
+	// came with it: a recording of the record is better without.
+	Place bool
+}
 
 // WithMeta adds what records have behind meta.
 func (k Kind) WithMeta(keys ...MetaKey) Kind {

@@ -96,6 +96,11 @@ type SourceSpec struct {
 	// Unordered says that records do not come in the order of the input: it
 	// is read in several places at a time.
 	Unordered bool
+	// Sample makes a source that returns copies of records, most of them at
+	// most, and takes nothing away from whoever reads them in earnest. Settle
+	// has no effect on it, and io.EOF says that there is no more to be had.
+	// nil: what New makes takes nothing away either, unless Rejects is set.
+	Sample func(rt Runtime, most int) Source
 	// Text names what is read, for people: a path, a queue.
 	Text string
 }

@@ -44,9 +44,9 @@ func Source() stage.Kind {
   path: "readings/*.csv"
   csv: {types: {zip: string}}
 `).WithMeta(
-		stage.MetaKey{Name: "file", Doc: "The path of the file."},
-		stage.MetaKey{Name: "line", Doc: "The line on which the record begins, from 1."},
-		stage.MetaKey{Name: "offset", Doc: "The byte of the file at which it begins, from 0; of a file ending in .gz, that of its decompressed content."},
+		stage.MetaKey{Name: "file", Place: true, Doc: "The path of the file."},
+		stage.MetaKey{Name: "line", Place: true, Doc: "The line on which the record begins, from 1."},
+		stage.MetaKey{Name: "offset", Place: true, Doc: "The byte of the file at which it begins, from 0; of a file ending in .gz, that of its decompressed content."},
 	)
 }
 

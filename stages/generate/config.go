@@ -45,7 +45,7 @@ func Source() stage.Kind {
   sensors: {lines: 2, devices: 3, sensors: 4}
   every: 50ms
   seed: 1
-`).WithMeta(stage.MetaKey{Name: "index", Doc: "The number of the record, from 0; the same again after a restart."})
+`).WithMeta(stage.MetaKey{Name: "index", Place: true, Doc: "The number of the record, from 0; the same again after a restart."})
 }
 
 func (c *Config) bind(f *conf.Fields) {

@@ -230,7 +230,8 @@ type testSource struct {
 	*source
 	t    *testing.T
 	log  *logged
-	last uint64 // the last sequence number
+	last uint64       // the last sequence number
+	over stage.Source // a sample, which is read instead
 }
 
 // source makes a source of its keys, with the broker's URL unless they have one.
@@ -275,13 +276,20 @@ func (g got) lookup(path string) string {
 	return string(record.AppendValue(nil, g.meta.Lookup(p, g.seq)))
 }
 
+func (s *testSource) next(ctx context.Context) (stage.Input, error) {
+	if s.over != nil {
+		return s.over.Read(ctx)
+	}
+	return s.Read(ctx)
+}
+
 // read reads n records, which must have the next sequence numbers.
 func (s *testSource) read(n int) (all []got) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
 	defer cancel()
 	for len(all) < n {
-		in, err := s.Read(ctx)
+		in, err := s.next(ctx)
 		if err != nil {
 			s.t.Fatalf("after %d of %d records: %v", len(all), n, err)
 		}
@@ -317,7 +325,7 @@ func (s *testSource) nothing() {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if in, err := s.Read(ctx); err == nil {
+	if in, err := s.next(ctx); err == nil {
 		s.t.Fatalf("read %d records too many", len(in.Batch.Records))
 	}
 }

@@ -69,13 +69,13 @@ const (
 // metaKeys is what Lookup knows.
 func metaKeys() []stage.MetaKey {
 	return []stage.MetaKey{
-		{Name: "queue", Doc: "The queue or stream that the message was read from."},
+		{Name: "queue", Place: true, Doc: "The queue or stream that the message was read from."},
 		{Name: "exchange", Doc: "The exchange that it was published to."},
 		{Name: "routing_key", Doc: "Its routing key."},
 		{Name: "redelivered", Doc: "Whether it was delivered before, to this consumer or another."},
 		{Name: "delivery_count", Doc: "How often a quorum queue has delivered it before."},
 		{Name: "offset", Doc: "Its offset in a stream."},
-		{Name: "consumer_tag", Doc: "The tag of the consumer."},
+		{Name: "consumer_tag", Place: true, Doc: "The tag of the consumer."},
 		{Name: "headers.*", Doc: "Its headers by their names, as in `meta.headers.tenant` or `meta.headers[\"x-try\"]`; `meta.headers` is all of them."},
 		{Name: "message_id", Doc: "The id that its sender gave it; this and the following are properties of the message."},
 		{Name: "correlation_id", Doc: "What it is an answer to."},

@@ -112,6 +112,7 @@ func buildSource(c *sourceConfig, b *stage.Builder) stage.SourceSpec {
 		Prefetch:  c.consumers * c.prefetch,
 		Rejects:   !c.stream,
 		Unordered: c.consumers > 1,
+		Sample:    func(rt stage.Runtime, most int) stage.Source { return newSample(c, rt, most) },
 		Text:      c.name.Value,
 	}
 	switch {
