@@ -249,7 +249,7 @@ func deadLetters(t *testing.T) string {
 // guides are the documents that explain the language by example.
 func guides(t *testing.T) (paths []string) {
 	t.Helper()
-	for _, name := range []string{"flows.md", "rabbitmq.md", "reload.md"} {
+	for _, name := range []string{"flows.md", "rabbitmq.md", "reload.md", "dead_letters.md"} {
 		path := filepath.Join("docs", name)
 		if _, err := os.Stat(filepath.Join("..", "..", path)); err == nil {
 			paths = append(paths, path)

@@ -42,10 +42,12 @@ type Letter struct {
 	// record that no stage had changed it is what came, byte for byte.
 	Payload []byte
 
-	// Place says where the letter is kept, for people; it is not written.
-	Place string
-	// at is what its store finds it by.
-	at any
+	// What follows is not written.
+
+	// Vague says that the id does not tell the letter from others like it.
+	Vague bool
+	// At is what its store finds it by.
+	At any
 }
 
 // NewID is the id of a letter. identity is what its source can tell the record

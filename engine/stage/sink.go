@@ -54,6 +54,9 @@ type SinkSpec struct {
 	Text string
 	// Terminal says that it writes to standard output.
 	Terminal bool
+	// Letters opens what was written, when it is dead letters; nil: they cannot
+	// be read back.
+	Letters Letters
 	// Lazy says that Open is called only before the first Write.
 	Lazy bool
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 
 	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/expr"
@@ -93,6 +94,11 @@ type SourceSpec struct {
 	// when it is kept for certain; for a warning where the flow has no dead
 	// letter sink. DropsAdvice says what to do about it.
 	Drops, DropsAdvice string
+	// Rejected opens the place where the broker keeps what is rejected; nil
+	// when it is not known.
+	Rejected Letters
+	// Replay opens the way back into the source; nil: there is none.
+	Replay Replay
 	// Unordered says that records do not come in the order of the input: it
 	// is read in several places at a time.
 	Unordered bool
@@ -120,6 +126,8 @@ type Runtime struct {
 	// Stdin and Stdout are the program's; nil: those of the process.
 	Stdin  io.Reader
 	Stdout io.Writer
+	// Lock locks a file against other processes, for [Letters]; nil: nothing does.
+	Lock func(*os.File) error
 	// Terminal says that Stdout is a terminal, Width its columns; 0: unknown.
 	Terminal bool
 	Width    int

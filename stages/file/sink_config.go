@@ -1,9 +1,11 @@
 package file
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/telluride-stream/telluride/engine/conf"
+	"github.com/telluride-stream/telluride/engine/deadletter"
 	"github.com/telluride-stream/telluride/engine/diag"
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
@@ -79,10 +81,16 @@ func buildSink(c *SinkConfig, b *stage.Builder) stage.SinkSpec {
 	for _, path := range paths {
 		c.slots = append(c.slots, field(b, path))
 	}
-	return stage.SinkSpec{
+	spec := stage.SinkSpec{
 		New:  func(rt stage.Runtime) stage.Sink { return newWriter(*c, rt) },
 		Text: c.Path.Value,
 	}
+	if c.Format == formatJSON {
+		spec.Letters = func(_ context.Context, rt stage.Runtime) (deadletter.Store, error) {
+			return deadletter.OpenFile(c.Path.Value, rt.Lock)
+		}
+	}
+	return spec
 }
 
 // field is the slot of a field that is to be written.

@@ -31,8 +31,9 @@ func (t *messageTemplate) letter(p *amqp.Publishing, s *deadletter.Sealed) {
 	maps.Copy(all, own)
 	maps.DeleteFunc(all, func(name string, _ any) bool { return strings.HasPrefix(name, deadletter.HeaderPrefix) })
 	if _, v, err := readMeta(l.Meta); err == nil && len(l.Meta) > 0 {
-		facts[deadletter.HeaderExchange], facts[deadletter.HeaderRoutingKey] = v.exchange, v.key
-		short(facts, deadletter.HeaderMessageID, v.id)
+		first := firstCame(v)
+		facts[deadletter.HeaderExchange], facts[deadletter.HeaderRoutingKey] = first.exchange, first.key
+		short(facts, deadletter.HeaderMessageID, first.id)
 		short(facts, deadletter.HeaderQueue, s.Original.Meta.Lookup(queuePath, s.Original.Origin.Seq).Text())
 	}
 	maps.Copy(all, facts)
@@ -40,6 +41,21 @@ func (t *messageTemplate) letter(p *amqp.Publishing, s *deadletter.Sealed) {
 		all = facts // the letter matters more than what a stranger put into headers
 	}
 	p.Headers = all
+}
+
+// firstCame says how a message was published when it first came: one that was
+// replayed says so in its headers.
+func firstCame(v *envelope) envelope {
+	first := envelope{exchange: v.exchange, key: v.key, id: v.id}
+	if _, replayed := v.headers[deadletter.HeaderReplayed]; !replayed {
+		return first
+	}
+	first.id, _ = v.headers[deadletter.HeaderMessageID].(string)
+	if key, ok := v.headers[deadletter.HeaderRoutingKey].(string); ok {
+		first.key = key
+		first.exchange, _ = v.headers[deadletter.HeaderExchange].(string)
+	}
+	return first
 }
 
 var queuePath = record.Path{{Key: "queue"}}
@@ -160,7 +176,7 @@ func readRejected(l *deadletter.Letter, v *envelope, queue string, before int64)
 	l.Meta = origin.appendOrigin(from)
 	identity := v.id
 	if identity == "" {
-		identity = record.FormatTime(at.UnixNano())
+		identity, l.Vague = record.FormatTime(at.UnixNano()), true
 	}
 	l.ID = deadletter.NewID("", from, identity, reason, l.Attempts, l.Payload)
 }

@@ -133,10 +133,17 @@ func buildSink(c *sinkConfig, b *stage.Builder) stage.SinkSpec {
 	if text == "" {
 		text = c.texts["routing_key"].Value
 	}
-	return stage.SinkSpec{
+	spec := stage.SinkSpec{
 		New:  func(rt stage.Runtime) stage.Sink { return newSink(c, rt) },
 		Text: text,
 	}
+	switch key := c.message.key.fixed; {
+	case c.name.Value != "":
+		spec.Letters = c.letters(c.name.Value)
+	case c.exchange.Value == "" && key != "":
+		spec.Letters = c.letters(key)
+	}
+	return spec
 }
 
 // templates compiles what the messages are made by.

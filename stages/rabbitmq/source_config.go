@@ -111,9 +111,18 @@ func buildSource(c *sourceConfig, b *stage.Builder) stage.SourceSpec {
 		Raw:       true,
 		Prefetch:  c.consumers * c.prefetch,
 		Rejects:   !c.stream,
+		Replay:    c.replay(c.name.Value),
 		Unordered: c.consumers > 1,
 		Sample:    func(rt stage.Runtime, most int) stage.Source { return newSample(c, rt, most) },
 		Text:      c.name.Value,
+	}
+	if c.dead.given {
+		switch {
+		case c.dead.queue != "":
+			spec.Rejected = c.target.letters(c.dead.queue)
+		case c.dead.exchange == "":
+			spec.Rejected = c.target.letters(c.dead.key)
+		}
 	}
 	switch {
 	case c.stream:
