@@ -84,6 +84,7 @@ Exit codes: 0 fine, 1 failed while running, 2 invalid flow or command line.`,
 		Example: `  telluride init                      write a first flow
   telluride run hello.yaml            run it; Ctrl-C ends it
   telluride validate flows/           check every flow of a folder
+  telluride test flows/               run their tests
   telluride status                    what runs, and with which params
   telluride apply --set lanes=8       change it while it runs
   telluride record flow.yaml         save live messages as a fixture
@@ -100,7 +101,7 @@ Exit codes: 0 fine, 1 failed while running, 2 invalid flow or command line.`,
 	}
 	root.SetFlagErrorFunc(unknownFlag)
 	root.AddCommand(
-		newRun(p), newStatus(p), newPlan(p), newApply(p), newDead(p), newValidate(p), newGraph(p), newRecord(p), newSchema(p), newStages(p), newInit(p), newVersion(p),
+		newRun(p), newTest(p), newStatus(p), newPlan(p), newApply(p), newDead(p), newValidate(p), newGraph(p), newRecord(p), newSchema(p), newStages(p), newInit(p), newVersion(p),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

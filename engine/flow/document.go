@@ -18,6 +18,7 @@ type document struct {
 	sink, sinks       *yaml.Node
 	dead, late        *yaml.Node
 	configQueue       *yaml.Node
+	tests             *yaml.Node // which package flowtest reads
 	durability        string
 	checkpoint        time.Duration
 }
@@ -41,6 +42,7 @@ func (d *document) bind(f *conf.Fields) {
 	f.Object("control", "Where changes of the flow come from while it runs, beside its file and the API.", func(f *conf.Fields) {
 		part(f, &d.configQueue, "config_queue", "A queue of messages that change the flow: exactly one kind of feed. A message is a JSON object of params, or a whole flow file; it is acknowledged once the change has been applied.", "feed", func(*conf.Fields) {})
 	})
+	f.Node(&d.tests, "tests", "Tests of the flow, for telluride test; most flows have them in a file of their own, NAME_test.yaml.").Schema(map[string]any{"type": "array"})
 	if f.Describing() {
 		f.OneOf("source", "sources")
 	} else {

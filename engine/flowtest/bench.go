@@ -48,7 +48,8 @@ type Bench struct {
 	flow    *engine.Flow
 	watched map[string]bool
 	step    int
-	numbers int // messages fed
+	numbers int     // messages fed
+	lives   []Count // the ledgers of flows that have crashed or ended
 	changes []answer
 
 	// drained answers a drain that is under way; nil: none is.
@@ -130,6 +131,7 @@ func (b *Bench) stop() error {
 	}
 	b.host.Close()
 	b.drained = nil
+	b.lives = append(b.lives, b.rows()...)
 	return errors.Join(err, b.rest())
 }
 
@@ -305,11 +307,11 @@ func (b *Bench) LoseSession(name string) error {
 }
 
 // Fail has a sink fail from now on.
-func (b *Bench) Fail(sink string, f Failure) {
+func (b *Bench) Fail(sink string, o Outage) {
 	i := b.inbox("sink " + sink)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.failure = f
+	i.outage = o
 }
 
 // Drain has the flow finish and commit what was read, and end. While a sink

@@ -92,7 +92,7 @@ func (b *Bench) tapped(nodes []plan.Node) []plan.Node {
 }
 
 func (b *Bench) tap(kind, name string) *plan.Operator {
-	t := &tap{bench: b, place: fmt.Sprintf("%s %q", kind, name)}
+	t := &tap{bench: b, place: placeOf(kind + " " + name)}
 	if place := kind + " " + name; b.watched[place] {
 		t.inbox = b.inbox(place)
 	}
@@ -132,7 +132,7 @@ func (b *Bench) left(s record.Side) {
 	if s.Record.Payload == nil && s.Record.Shape == nil {
 		one.Doc = nil
 	}
-	b.passed(s.Record.Origin, fmt.Sprintf("stage %q, where it left: %s", s.Stage, s.Reason))
+	b.passed(s.Record.Origin, fmt.Sprintf("%sat stage %q: %s", leftAt, s.Stage, s.Reason))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.gone = append(b.gone, one)

@@ -63,8 +63,8 @@ func compareHeads(a, b []Arrival) int {
 		cmp.Compare(x.time, y.time), strings.Compare(x.Key, y.Key))
 }
 
-// Failure has a sink fail.
-type Failure struct {
+// Outage is how a sink fails.
+type Outage struct {
 	// Times is how often it refuses; 0: never again.
 	Times int
 	// Permanent refuses records for good, one each time. Otherwise writing is
@@ -75,13 +75,13 @@ type Failure struct {
 	Only func(doc []byte) bool
 }
 
-func (f *Failure) error() error {
-	reason := f.Reason
+func (o *Outage) error() error {
+	reason := o.Reason
 	if reason == "" {
 		reason = "the test says so"
 	}
 	err := errors.New(reason)
-	if f.Permanent {
+	if o.Permanent {
 		return stage.Permanent(err)
 	}
 	return stage.Transient(err)
@@ -92,10 +92,9 @@ type inbox struct {
 	bench *Bench
 	name  string
 
-	mu      sync.Mutex
-	all     []Arrival
-	failure Failure
-	writes  int // tries that failed
+	mu     sync.Mutex
+	all    []Arrival
+	outage Outage
 }
 
 // take notes an arrival.
@@ -141,13 +140,12 @@ func (s sink) Write(_ context.Context, records []record.Record) (int, error) {
 func (i *inbox) refuses(r *record.Record) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	f := &i.failure
-	if f.Times == 0 || f.Only != nil && !f.Only(record.AppendJSON(nil, r)) {
+	o := &i.outage
+	if o.Times == 0 || o.Only != nil && !o.Only(record.AppendJSON(nil, r)) {
 		return nil
 	}
-	f.Times--
-	i.writes++
-	return f.error()
+	o.Times--
+	return o.error()
 }
 
 func (s sink) Flush(done func(error)) { done(nil) }

@@ -72,14 +72,20 @@ type Count struct {
 // Ledger is what the flow has counted since it was started or has crashed,
 // stage by stage.
 func (b *Bench) Ledger() []Count {
+	return slices.DeleteFunc(b.rows(), func(c Count) bool { return c.Kind == tapKind })
+}
+
+// rows is the ledger with its taps.
+func (b *Bench) rows() []Count {
 	var all []Count
 	for _, row := range b.flow.Ledger.Rows() {
-		if row.Kind != tapKind {
-			all = append(all, Count{row.Name, row.Kind, row.Counts()})
-		}
+		all = append(all, Count{row.Name, row.Kind, row.Counts()})
 	}
 	return all
 }
+
+// passes is the rows of this life of the flow and of those before.
+func (b *Bench) passes() []Count { return append(slices.Clone(b.lives), b.rows()...) }
 
 // Unsettled is the number of messages of a source that are neither
 // acknowledged nor rejected, those included that it has not handed over yet.
@@ -112,4 +118,12 @@ func (b *Bench) Places() []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// Trail says where a message was seen last, "" if nowhere. Messages are
+// counted from 1, as they were fed.
+func (b *Bench) Trail(number int) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.trail[number]
 }
