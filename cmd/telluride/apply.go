@@ -84,6 +84,7 @@ func called(c change.Change) string {
 func newApply(p *program) *cobra.Command {
 	var a asked
 	var timeout time.Duration
+	var via viaQueue
 	c := &cobra.Command{
 		Use:   "apply [FILE]",
 		Short: "Change a flow while it runs",
@@ -93,12 +94,19 @@ long nothing was read. Nothing is lost by a change. One that is wrong is
 refused, and one that cannot start is rolled back; the flow runs on as it was.
 A flow that does not run yet is started.
 
+With --via-queue the change goes to the flow's config queue in RabbitMQ, so
+that the process may run anywhere: a flow file as it is, params as JSON. There
+a value that is a number, true or false is sent as that, and anything else as
+text; a text that looks like a number is quoted: --set 'line="7"'.
+
 The exit code is 1 when the change was rejected or rolled back, when its
 receipt did not come in time, and when no process runs.`,
 		Example: `  telluride apply flows/sensor_health.yaml
   telluride apply --set lanes=8 --set rate_limit_allowed=200
   telluride apply --unset lanes --flow sensor-health
-  telluride apply flow.yaml --base-version 3fa9c1d2ab40   refused if another one runs by now`,
+  telluride apply flow.yaml --base-version 3fa9c1d2ab40   refused if another one runs by now
+  telluride apply flow.yaml --via-queue amqp://user:password@broker/
+  telluride apply --set lanes=8 --via-queue amqp://user:password@broker/ --queue broadway_config_queue`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeFlows,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -109,11 +117,19 @@ receipt did not come in time, and when no process runs.`,
 			if err != nil {
 				return err
 			}
+			switch {
+			case via.url != "":
+				return p.applyViaQueue(ch, a, via, timeout)
+			case via.queue != "":
+				return errors.New("--queue belongs to --via-queue")
+			}
 			return p.apply(ch, a, timeout)
 		},
 	}
 	a.flags(c)
 	c.Flags().StringVar(&a.base, "base-version", "", "`version` that the change was made from: it is refused when another one runs")
+	c.Flags().StringVar(&via.url, "via-queue", "", "send the change to the flow's config queue, at the broker with this `URL`")
+	c.Flags().StringVar(&via.queue, "queue", "", "the config queue's `name`, for --via-queue; default: the one that FILE names")
 	c.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "how long to wait for the receipt; the change goes on without it")
 	return c
 }
@@ -135,7 +151,12 @@ func (p *program) apply(c change.Change, a asked, timeout time.Duration) error {
 	if !ok {
 		return failed(fmt.Errorf("no receipt after %v: the change goes on, and telluride status will show what became of it (id %s)", timeout, r.ID))
 	}
-	if a.format == "json" {
+	return p.answered(c, r, a.format)
+}
+
+// answered writes the receipt of a change. A change that was not made is an error.
+func (p *program) answered(c change.Change, r change.Receipt, format string) (err error) {
+	if format == "json" {
 		err = writeJSON(p.stdout, r)
 	} else {
 		err = p.printReceipt(c, r)

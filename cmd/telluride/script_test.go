@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -39,6 +42,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, ".state"))
 			// A program under the race detector sleeps a second before it exits, if it is let.
 			e.Setenv("GORACE", "atexit_sleep_ms=0")
+			e.Setenv("RABBITMQ_URL", brokerURL())
+			e.Setenv("QUEUE", fmt.Sprintf("telluride-script-%x", rand.Uint64()))
 			for _, name := range []string{"flows", "testdata"} {
 				target, err := filepath.Abs(filepath.Join("..", "..", name))
 				if err != nil {
@@ -50,6 +55,16 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "broker" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			connection, err := amqp.Dial(brokerURL())
+			if err != nil {
+				return false, nil
+			}
+			return true, connection.Close()
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    scriptExits,
 			"ndjson":   scriptNDJSON,
@@ -59,6 +74,11 @@ func TestScripts(t *testing.T) {
 			"fetch":    scriptFetch,
 		},
 	})
+}
+
+// brokerURL is the broker of tests.
+func brokerURL() string {
+	return cmp.Or(os.Getenv("RABBITMQ_URL"), "amqp://guest:guest@localhost:5672/")
 }
 
 // scriptExits runs a command and checks its exit code: exits 2 telluride run.

@@ -1,0 +1,58 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+func TestAskingReturnsTheReceiptOfThisRequest(t *testing.T) {
+	b := realBroker(t)
+	queue := b.queue(nil)
+	requests, err := b.ch.Consume(queue, "", true, false, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		d := <-requests
+		for _, id := range []string{"another", d.CorrelationId} {
+			_ = b.ch.Publish("", d.ReplyTo, true, false, amqp.Publishing{CorrelationId: id, Body: []byte("receipt of " + id + " for " + string(d.Body) + " as " + d.ContentType)})
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	got, err := Ask(ctx, Request{URL: b.url, Queue: queue, ID: "r1", ContentType: "application/json", Body: []byte("{}")})
+	if err != nil || string(got) != "receipt of r1 for {} as application/json" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestAQueueThatNobodyReadsKeepsTheRequest(t *testing.T) {
+	b := realBroker(t)
+	queue := b.queue(nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := Ask(ctx, Request{URL: b.url, Queue: queue, ID: "r1", Body: []byte("{}")})
+	if !errors.Is(err, ErrUnread) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	if kept := b.drained(queue); len(kept) != 1 || kept[0].MessageId != "r1" || kept[0].DeliveryMode != amqp.Persistent {
+		t.Errorf("the queue keeps %v", kept)
+	}
+}
+
+func TestASilentBrokerIsNotAskedForLong(t *testing.T) {
+	b := realBroker(t)
+	p, url := b.proxied()
+	p.stall(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := Ask(ctx, Request{URL: url, Queue: b.name(), ID: "r1"})
+	if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "guest") {
+		t.Errorf("got %v", err)
+	}
+}
