@@ -41,7 +41,6 @@ type sent struct {
 // scored is what may come of the messages of a round.
 type scored struct {
 	nature
-	disordered bool // a session began while another held messages
 }
 
 // score knows what was published and what came out.
@@ -79,13 +78,6 @@ func (s *score) now() nature {
 	return s.round.nature
 }
 
-// disorder says that messages of this round may overtake others.
-func (s *score) disorder() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.round.disordered = true
-}
-
 func (s *score) unexpected(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,6 +108,9 @@ func (s *score) passed(d *amqp.Delivery) {
 		s.note("message %q came out as %s", d.MessageId, d.Body)
 		return
 	}
+	if m.arrivals > 0 && d.Redelivered {
+		return // to us, since our own connection was lost
+	}
 	again := fmt.Sprint(d.Headers["redelivered"]) == "true"
 	m.again = m.again || again
 	if m.arrivals++; m.arrivals == 1 {
@@ -133,7 +128,7 @@ func (s *score) passed(d *amqp.Delivery) {
 	if err := json.Unmarshal(d.Body, &r); err != nil {
 		s.note("message %q: %v", d.MessageId, err)
 	}
-	if m.round.nature != faults && !m.round.disordered && r.N <= s.previous[r.Key] {
+	if m.round.nature != faults && r.N <= s.previous[r.Key] {
 		s.note("message %s of %s came behind %d in a round of %s", d.MessageId, r.Key, s.previous[r.Key], m.round.nature)
 	}
 	s.previous[r.Key] = r.N
@@ -153,6 +148,8 @@ func (s *score) aggregated(d *amqp.Delivery) {
 	}
 	was := s.last[result.Key]
 	switch {
+	case s.results[d.MessageId] && d.Redelivered:
+		return // as above
 	case s.results[d.MessageId]:
 		s.repeated++
 		if s.round.nature != faults {

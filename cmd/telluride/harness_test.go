@@ -5,20 +5,22 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
 )
 
-// TestHarness runs flows over a real broker in a process of its own, changes
+// TestHarness runs flows in a process over a real broker, both its own, changes
 // and breaks what it can while numbered messages go through, and counts.
 //
 // It goes in rounds. Behind each round everything that was published must
 // have come out and been acknowledged, so that what a round may do is exact:
 //
 //   - a round of reloads repeats nothing, and has the broker redeliver nothing;
-//   - a round with restarts (SIGTERM, and changes of a source) repeats nothing;
-//   - a round with faults (SIGKILL, lost connections) may repeat outputs.
+//   - a round with restarts (SIGTERM, changes of a source, memory alarms) repeats nothing;
+//   - a round with faults (SIGKILL, lost connections, a broker that restarts,
+//     queues that are deleted) may repeat outputs.
 //
 // In every one of them nothing may get lost, and the aggregates are exact.
 //
@@ -26,11 +28,11 @@ import (
 // time; HARNESS_SEED repeats a run.
 func TestHarness(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it takes half a minute")
+		t.Skip("it takes more than half a minute")
 	}
-	events, messages := number(t, "HARNESS_EVENTS", 20), number(t, "HARNESS_MESSAGES", 3000)
+	events, messages := number(t, "HARNESS_EVENTS", 24), number(t, "HARNESS_MESSAGES", 3000)
 	otherwise := 11 // every run of the short form is the same run
-	if events > 20 {
+	if events > 24 {
 		otherwise = int(rand.Uint32())
 	}
 	seed := uint64(number(t, "HARNESS_SEED", otherwise))
@@ -75,43 +77,78 @@ type round struct {
 	events []event
 }
 
-// event is one thing that happens to the process.
+// event is one thing that happens to the process, or to the broker.
 type event struct {
 	name string
 	do   func(*harness)
+	// alone: the publisher would suffer too, so that it has its say before.
+	// Then the event finds the flows at work on a queue that is full.
+	alone bool
 }
 
 var (
 	gentle = []event{
-		{"set", (*harness).setParam}, {"set", (*harness).setParam}, {"edit", (*harness).edit}, {"edit", (*harness).edit},
-		{"wrong set", (*harness).setWrong}, {"wrong edit", (*harness).editWrong}, {"edit that cannot start", (*harness).editUnstartable},
+		{"set", (*harness).setParam, false}, {"set by message", (*harness).setByMessage, false},
+		{"edit", (*harness).edit, false}, {"edit", (*harness).edit, false},
+		{"wrong set", (*harness).setWrong, false}, {"wrong message", (*harness).sendWrong, false},
+		{"wrong edit", (*harness).editWrong, false}, {"edit that cannot start", (*harness).editUnstartable, false},
 	}
-	ending   = []event{{"SIGTERM", (*harness).restart}, {"edit of the source", (*harness).editSource}}
-	breaking = []event{{"SIGKILL", (*harness).kill}, {"connections cut", (*harness).cut}, {"connections closed by the broker", (*harness).closeByBroker}}
+	ending = []event{
+		{"SIGTERM", (*harness).restart, false}, {"edit of the source", (*harness).editSource, false}, {"memory alarm", (*harness).alarm, false},
+	}
+	breaking = []event{
+		{"SIGKILL", (*harness).kill, false}, {"connections cut", (*harness).cut, false},
+		{"connections closed by the broker", (*harness).closeConnections, true},
+		{"broker restarted", (*harness).restartBroker, true},
+		{"input queue deleted", (*harness).deleteIn, true}, {"output queue deleted", (*harness).deleteOut, true},
+	}
+	quick = breaking[:2] // those that take no time
 )
 
-// rounds draws the events: rounds of four, each of which has at least one
-// event of its nature.
+// burst is how many times as much is published for an event that is alone.
+const burst = 8
+
+// deck draws from a list such that everything has its turn.
+type deck struct{ all, left []event }
+
+func (d *deck) draw(rng *rand.Rand) event {
+	if len(d.left) == 0 {
+		d.left = slices.Clone(d.all)
+		rng.Shuffle(len(d.left), func(i, j int) { d.left[i], d.left[j] = d.left[j], d.left[i] })
+	}
+	e := d.left[0]
+	d.left = d.left[1:]
+	return e
+}
+
+// rounds draws the events: rounds of four, or of twelve when they are many and
+// gentle, each of which has at least one event of its nature.
 func (h *harness) rounds(events int) []round {
 	order := []nature{reloads, faults, restarts, faults}
+	own := map[nature]int{restarts: 3, faults: 2}
+	decks := map[nature]*deck{reloads: {all: gentle}, restarts: {all: ending}, faults: {all: breaking}}
 	var all []round
 	for left := events; left > 0; {
 		r := round{nature: order[len(all)%len(order)]}
-		n := min(4, left)
+		n := 4
+		if events > 100 && r.nature == reloads {
+			n = 12
+		}
+		n = min(n, left)
 		left -= n
-		own, any := gentle, gentle
+		others := gentle
 		switch r.nature {
 		case restarts:
-			own, any = ending, append(append([]event{}, gentle...), ending...)
+			others = append(append([]event{}, gentle...), ending[:2]...)
 		case faults:
-			own, any = breaking, append(append(append([]event{}, gentle...), ending...), append(breaking, breaking...)...)
+			others = append(append(append([]event{}, gentle...), ending[:2]...), quick...)
 		}
 		for i := range n {
-			from := any
-			if i < 2 {
-				from = own
+			if i < own[r.nature] || r.nature == reloads {
+				r.events = append(r.events, decks[r.nature].draw(h.rng))
+			} else {
+				r.events = append(r.events, others[h.rng.IntN(len(others))])
 			}
-			r.events = append(r.events, from[h.rng.IntN(len(from))])
 		}
 		h.rng.Shuffle(n, func(i, j int) { r.events[i], r.events[j] = r.events[j], r.events[i] })
 		all = append(all, r)
@@ -127,20 +164,30 @@ func (h *harness) round(r round, messages int) {
 	for i, e := range r.events {
 		n := messages*(i+1)/len(r.events) - messages*i/len(r.events)
 		h.events[e.name]++
-		pauses := []time.Duration{h.pause(40), h.pause(40), h.pause(40)}
-		wait := h.pause(100)
-		published := make(chan error, 1)
-		go func() { published <- h.publish(n, pauses) }()
-		time.Sleep(wait)
 		began := time.Now()
 		h.trace("%s: %s", r.nature, e.name)
-		e.do(h)
-		h.trace("  took %v", time.Since(began).Round(time.Millisecond))
-		if err := <-published; err != nil {
-			h.t.Fatalf("publish: %v", err)
+		if e.alone {
+			h.must(h.publish(burst*n, []time.Duration{0}))
+			e.do(h)
+		} else {
+			h.during(n, e)
 		}
+		h.trace("  took %v", time.Since(began).Round(time.Millisecond))
 	}
 	h.settle(r)
+}
+
+// during publishes n messages while an event happens.
+func (h *harness) during(n int, e event) {
+	pauses := []time.Duration{h.pause(40), h.pause(40), h.pause(40)}
+	wait := h.pause(100)
+	published := make(chan error, 1)
+	go func() { published <- h.publish(n, pauses) }()
+	time.Sleep(wait)
+	e.do(h)
+	if err := <-published; err != nil {
+		h.t.Fatalf("publish: %v", err)
+	}
 }
 
 // pause is a random moment below so many milliseconds.
@@ -149,13 +196,24 @@ func (h *harness) pause(ms int) time.Duration {
 }
 
 // settleTimeout is how long everything may take to come out, reconnecting included.
-const settleTimeout = 60 * time.Second
+const settleTimeout = 2 * time.Minute
 
 // settle waits until everything has come out and is acknowledged. What is
 // missing in the end is counted by the report.
 func (h *harness) settle(r round) {
 	h.t.Helper()
 	began := time.Now()
+	h.quiet()
+	h.trace("settled in %v", time.Since(began).Round(time.Millisecond))
+	if r.nature == faults {
+		// What a restored aggregate says once more belongs to this round.
+		time.Sleep(3 * emitEvery)
+	}
+}
+
+// quiet waits until nothing is on its way.
+func (h *harness) quiet() {
+	h.t.Helper()
 	why := ""
 	ok := await(settleTimeout, func() bool {
 		if why = h.score.missing(); why != "" {
@@ -174,15 +232,10 @@ func (h *harness) settle(r round) {
 		}
 		return h.queuesEmpty(&why)
 	})
-	h.trace("settled in %v", time.Since(began).Round(time.Millisecond))
 	if !ok {
 		h.score.unexpected("a round did not end within %v: %s", settleTimeout, why)
 		h.report()
 		h.t.FailNow()
-	}
-	if r.nature == faults {
-		// What a restored aggregate says once more belongs to this round.
-		time.Sleep(3 * emitEvery)
 	}
 }
 
@@ -190,8 +243,9 @@ func (h *harness) settle(r round) {
 func (h *harness) report() {
 	h.t.Helper()
 	h.logCheck()
+	h.refusedCheck()
 	c := h.score.count()
-	h.t.Logf("events: %v", h.events)
+	h.t.Logf("%d changes asked for; events: %v", h.changes, h.events)
 	h.t.Logf("%d messages, %d results of aggregates: lost %d, duplicated %d, recovered %d, unexpected %d",
 		c.published, c.results, c.lost, c.duplicated, c.recovered, len(c.unexpected))
 	for i, what := range c.unexpected {

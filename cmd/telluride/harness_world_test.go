@@ -5,13 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,25 +17,29 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/telluride-stream/telluride/engine/api"
+	"github.com/telluride-stream/telluride/stages/rabbitmq/brokertest"
 )
 
-// harness is the process under test and the world around it: a broker, a
-// proxy in front of that, a publisher, and consumers that count.
+// harness is the process under test and the world around it: a broker of its
+// own, a proxy in front of that, a publisher, and consumers that count.
 type harness struct {
 	t       *testing.T
 	rng     *rand.Rand
 	name    string // the beginning of every name at the broker
 	dir     string
 	logFile string
+	node    *brokertest.Node
 	url     string // of the broker, for the process
 	proxy   *proxy
-	control bool // the broker can be told to close connections
 	flows   []*flowFile
 	score   *score
 	events  map[string]int
+	changes int // that were asked for
+	refused int // messages that asked for what is wrong
 
 	connection *amqp.Connection // of the test, beside the proxy
 	channel    *amqp.Channel    // of the publisher
+	closing    chan struct{}    // closed: consumers end
 	consumers  sync.WaitGroup
 	next       int
 
@@ -47,108 +48,127 @@ type harness struct {
 }
 
 func newHarness(t *testing.T, rng *rand.Rand) *harness {
-	url, given := os.LookupEnv("RABBITMQ_URL")
-	if url == "" {
-		url, given = "amqp://guest:guest@localhost:5672/", false
-	}
-	uri, err := amqp.ParseURI(url)
-	if err != nil {
-		t.Fatalf("RABBITMQ_URL: %v", err)
-	}
-	if uri.Scheme != "amqp" {
-		t.Skip("RABBITMQ_URL names a broker behind TLS; the harness cuts connections in a proxy, which it cannot be behind")
-	}
-	connection, err := amqp.Dial(url)
-	switch {
-	case err != nil && given:
-		t.Fatalf("RABBITMQ_URL is set, but %s:%d does not answer: %v", uri.Host, uri.Port, err)
-	case err != nil:
-		t.Skipf("no RabbitMQ at %s:%d; `tools/broker ensure` starts one: %v", uri.Host, uri.Port, err)
-	}
+	node := brokertest.Start(t, brokertest.Options{})
 	dir := t.TempDir()
 	h := &harness{
 		t: t, rng: rng, dir: dir, logFile: filepath.Join(dir, "log"), score: newScore(), events: map[string]int{},
-		name: fmt.Sprintf("harness-%x", rand.Uint64()), connection: connection,
-		proxy: newProxy(t, net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))),
+		name: "harness", node: node, proxy: newProxy(t, node.Address()), closing: make(chan struct{}),
 	}
-	h.control = isLocal(uri.Host) && exec.Command("rabbitmqctl", "-q", "eval", "ok.").Run() == nil
-	uri.Host, uri.Port = h.proxy.address()
-	h.url = uri.String()
+	host, port := h.proxy.address()
+	h.url = fmt.Sprintf("amqp://guest:guest@%s:%d/", host, port)
 	t.Cleanup(h.close)
+	h.connect()
 	h.makeQueues()
 	return h
 }
 
-// close ends the process and removes what is at the broker.
+// connect connects the publisher, again when the broker has lost it.
+func (h *harness) connect() {
+	h.t.Helper()
+	var err error
+	if !await(settleTimeout, func() bool {
+		if h.connection, err = amqp.Dial(h.node.URL()); err != nil {
+			return false
+		}
+		h.channel, err = h.connection.Channel()
+		return err == nil
+	}) {
+		h.t.Fatalf("connect to the broker: %v", err)
+	}
+	h.must(h.channel.Confirm(false))
+}
+
+// close ends the process. What is at the broker goes with that.
 func (h *harness) close() {
 	if h.cmd != nil {
 		_ = h.cmd.Process.Kill()
 		<-h.ended
 	}
-	ch, err := h.connection.Channel()
-	if err != nil {
-		h.t.Errorf("remove the queues of %s: %v", h.name, err)
-		return
-	}
-	for _, f := range h.flows {
-		for _, q := range []string{f.in, f.out, f.dead} {
-			if _, err := ch.QueueDelete(q, false, false, false); err != nil {
-				h.t.Errorf("remove %s: %v", q, err)
-			}
-		}
-	}
-	if err := ch.ExchangeDelete(h.name, false, false); err != nil {
-		h.t.Errorf("remove %s: %v", h.name, err)
-	}
+	close(h.closing)
 	h.connection.Close()
 	h.consumers.Wait()
 }
 
-func isLocal(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
-
 // makeQueues declares the queues of both flows and begins to consume what
 // comes out. Each message goes to both flows.
 func (h *harness) makeQueues() {
-	h.channel = h.open()
-	h.must(h.channel.Confirm(false))
 	h.must(h.channel.ExchangeDeclare(h.name, "fanout", true, false, false, false, nil))
 	h.flows = []*flowFile{h.flow("pass", "meta.redelivered", ""), h.flow("aggregate", "false", runningAggregate)}
 	for i, f := range h.flows {
-		for _, q := range []string{f.in, f.out, f.dead} {
-			_, err := h.channel.QueueDeclare(q, true, false, false, false, nil)
-			h.must(err)
+		for _, q := range []string{f.out, f.dead, f.refused} {
+			h.declare(q, nil)
 		}
-		h.must(h.channel.QueueBind(f.in, "", h.name, false, nil))
+		h.declare(f.config, amqp.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": f.refused})
+		h.declareIn(f)
 		take := []func(*amqp.Delivery){h.score.passed, h.score.aggregated}[i]
 		h.consume(f.out, take)
 		h.consume(f.dead, func(d *amqp.Delivery) { h.score.unexpected("dead letter of %s: %s %v", f.name, d.Body, d.Headers) })
 	}
 }
 
+func (h *harness) declare(queue string, args amqp.Table) {
+	h.t.Helper()
+	_, err := h.channel.QueueDeclare(queue, true, false, false, false, args)
+	h.must(err)
+}
+
+func (h *harness) declareIn(f *flowFile) {
+	h.t.Helper()
+	h.declare(f.in, nil)
+	h.must(h.channel.QueueBind(f.in, "", h.name, false, nil))
+}
+
 func (h *harness) flow(kind, redelivered, stages string) *flowFile {
 	name := h.name + "-" + kind
 	f := &flowFile{
 		name: name, file: filepath.Join(h.dir, kind+".yaml"), in: name + "-in", out: name + "-out", dead: name + "-dead",
+		config: name + "-config", refused: name + "-refused",
 		redelivered: redelivered, stages: stages, lanes: 2, flight: 500, prefetch: 200,
 	}
 	h.must(os.WriteFile(f.file, []byte(f.text(h.url)), 0o644))
 	return f
 }
 
-func (h *harness) open() *amqp.Channel {
-	ch, err := h.connection.Channel()
-	h.must(err)
-	return ch
-}
-
+// consume takes everything that comes to a queue, over as many connections as
+// that needs. A message that was taken and comes again, since its connection
+// was lost, is marked as redelivered.
 func (h *harness) consume(queue string, take func(*amqp.Delivery)) {
-	deliveries, err := h.open().Consume(queue, "", true, false, false, false, nil)
-	h.must(err)
 	h.consumers.Go(func() {
-		for d := range deliveries {
-			take(&d)
+		for {
+			if connection, err := amqp.Dial(h.node.URL()); err == nil {
+				h.takeAll(connection, queue, take)
+				connection.Close()
+			}
+			select {
+			case <-h.closing:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
 		}
 	})
+}
+
+func (h *harness) takeAll(connection *amqp.Connection, queue string, take func(*amqp.Delivery)) {
+	channel, err := connection.Channel()
+	if err != nil {
+		return
+	}
+	deliveries, err := channel.Consume(queue, "", false, false, false, false, nil)
+	if err != nil {
+		return // it is not there at the moment
+	}
+	for {
+		select {
+		case <-h.closing:
+			return
+		case d, ok := <-deliveries:
+			if !ok {
+				return
+			}
+			take(&d)
+			_ = d.Ack(false) // else it comes again
+		}
+	}
 }
 
 func (h *harness) must(err error) {
@@ -238,11 +258,13 @@ func (h *harness) process() (api.Process, error) {
 
 func (h *harness) queuesEmpty(why *string) bool {
 	for _, f := range h.flows {
-		q, err := h.channel.QueueDeclarePassive(f.in, true, false, false, false, nil)
-		h.must(err)
-		if q.Messages > 0 {
-			*why = fmt.Sprintf("%s holds %d messages", f.in, q.Messages)
-			return false
+		for _, queue := range []string{f.in, f.out} {
+			q, err := h.channel.QueueDeclarePassive(queue, true, false, false, false, nil)
+			h.must(err)
+			if q.Messages > 0 {
+				*why = fmt.Sprintf("%s holds %d messages", queue, q.Messages)
+				return false
+			}
 		}
 	}
 	return true
@@ -267,89 +289,4 @@ func await(timeout time.Duration, holds func() bool) bool {
 		}
 	}
 	return true
-}
-
-// proxy is a way to the broker that can be cut.
-type proxy struct {
-	listener net.Listener
-	to       string
-
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-	wg    sync.WaitGroup
-}
-
-func newProxy(t *testing.T, to string) *proxy {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{listener: listener, to: to, conns: map[net.Conn]bool{}}
-	p.wg.Go(func() {
-		for {
-			in, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			p.wg.Go(func() { p.serve(in) })
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		p.sever()
-		p.wg.Wait()
-	})
-	return p
-}
-
-func (p *proxy) address() (host string, port int) {
-	at := p.listener.Addr().(*net.TCPAddr)
-	return at.IP.String(), at.Port
-}
-
-func (p *proxy) serve(in net.Conn) {
-	defer in.Close()
-	out, err := net.Dial("tcp", p.to)
-	if err != nil {
-		return
-	}
-	defer out.Close()
-	p.keep(in, out)
-	defer p.forget(in, out)
-	var wg sync.WaitGroup
-	pass := func(to, from net.Conn) {
-		_, _ = io.Copy(to, from) // either end may go at any time
-		to.Close()
-		from.Close()
-	}
-	wg.Go(func() { pass(out, in) })
-	pass(in, out)
-	wg.Wait()
-}
-
-func (p *proxy) keep(conns ...net.Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range conns {
-		p.conns[c] = true
-	}
-}
-
-func (p *proxy) forget(conns ...net.Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range conns {
-		delete(p.conns, c)
-	}
-}
-
-// sever resets every connection: what is on its way in the buffers is gone.
-func (p *proxy) sever() (n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := range p.conns {
-		_ = c.(*net.TCPConn).SetLinger(0)
-		c.Close()
-	}
-	return len(p.conns) / 2
 }
