@@ -17,10 +17,10 @@ import (
 // link is one connection.
 type link struct {
 	*amqp.Connection
-	raw     atomic.Pointer[net.Conn] // the socket, for ending what waits on it
-	address string                   // without secrets
-	node    int32                    // its place among the URLs
-	left    atomic.Bool              // its end is counted
+	wire    atomic.Pointer[wire]
+	address string      // without secrets
+	node    int32       // its place among the URLs
+	left    atomic.Bool // its end is counted
 }
 
 // closeTimeout bounds the farewell of a connection.
@@ -93,11 +93,12 @@ func (t *target) dialOne(ctx context.Context, raw, name string) (*link, error) {
 			if err != nil {
 				return nil, err
 			}
-			l.raw.Store(&c)
+			w := newWire(c)
+			l.wire.Store(w)
 			if ctx.Err() != nil { // sever came too early to find it
 				l.sever()
 			}
-			return c, nil
+			return w, nil
 		},
 	})
 	if err == nil {
@@ -115,8 +116,8 @@ func (t *target) dialOne(ctx context.Context, raw, name string) (*link, error) {
 // sever cuts the connection off without a farewell: whatever waits for the
 // socket returns with an error.
 func (l *link) sever() {
-	if c := l.raw.Load(); c != nil {
-		_ = (*c).Close() // nothing can be done about it, nor has to be
+	if w := l.wire.Load(); w != nil {
+		_ = w.Close() // nothing can be done about it, nor has to be
 	}
 }
 

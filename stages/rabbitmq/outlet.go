@@ -99,6 +99,17 @@ func (c *sinkConfig) setupSink(l *link, log *slog.Logger) error {
 	return nil
 }
 
+// cork has messages wait until there are many of them, or uncork.
+func (o *outlet) cork() { o.link.wire.Load().cork() }
+
+// uncork sends the messages that wait. When that fails the session is over,
+// and they fail with it.
+func (o *outlet) uncork() {
+	if err := o.link.wire.Load().uncork(); err != nil {
+		o.link.sever()
+	}
+}
+
 func (o *outlet) wake() {
 	select {
 	case o.pending <- struct{}{}:

@@ -113,6 +113,7 @@ func (s *sink) Write(ctx context.Context, records []record.Record) (int, error) 
 	}
 	// A broker that does not read keeps Publish from returning.
 	defer context.AfterFunc(ctx, o.link.sever)()
+	defer o.uncork()
 	room := 0
 	for i := range records {
 		m, err := s.maker.message(&records[i])
@@ -124,6 +125,7 @@ func (s *sink) Write(ctx context.Context, records []record.Record) (int, error) 
 				return i, err
 			}
 			room--
+			o.cork()
 		}
 		// A message that failed is kept and sent again.
 		if err := s.publish(o, flight{message: m}); err != nil && i+1 < len(records) {
@@ -181,6 +183,7 @@ func (s *sink) room(ctx context.Context, o *outlet) (int, error) {
 			timer := s.rt.Clock.NewTimer(s.config.confirmTimeout)
 			defer timer.Stop()
 			stalled = timer.C()
+			o.uncork() // what is to be confirmed must be on its way
 		}
 		select {
 		case <-s.moved:
