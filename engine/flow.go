@@ -32,6 +32,8 @@ type Flow struct {
 	done    chan struct{}
 	replace chan replacing
 	waiting *replacing // taken while no graph ran
+	// published is what the goroutine of the flow has others publish.
+	published publishing
 
 	mu       sync.Mutex
 	graph    *topology.Graph
@@ -51,6 +53,8 @@ type Flow struct {
 // end or failed for good.
 func (f *Flow) run() {
 	defer close(f.done)
+	f.publish(f.Plan.Telemetry)
+	defer f.endPublishing()
 	pauses := &backoff.ExponentialBackOff{
 		InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 30 * time.Second,
 	}
@@ -217,7 +221,7 @@ func (f *Flow) newGraph(p *plan.Plan, before bool) *topology.Graph {
 	return topology.New(p, topology.Config{
 		Store: f.engine.store(p), Clock: f.engine.config.Clock, Ledger: f.Ledger, Runtime: rt, Workers: f.engine.config.Workers,
 		Committed: func(d checkpoint.Done, took time.Duration) {
-			f.Ledger.Committed(d.Commit.Epoch, d.Commit.Bytes(), took, now())
+			f.Ledger.Committed(d.Commit.Epoch, d.Settled, d.Commit.Bytes(), took, now())
 		},
 		Steady: f.engine.config.Steady, Left: f.engine.config.Left,
 	})
@@ -308,7 +312,8 @@ func (f *Flow) Wait() error {
 // be called at any time, and does not hold the flow up.
 func (f *Flow) Snapshot() telemetry.Snapshot {
 	s := f.Ledger.Snapshot(f.engine.config.Clock.Now())
-	s.Flow.Unacknowledged = f.Summary().Unsaved
+	sum := f.Summary()
+	s.Flow.Unacknowledged, s.Flow.Lettered = sum.Unsaved, sum.Lettered
 	return s
 }
 

@@ -81,6 +81,7 @@ func (f *Flow) launch(ctx context.Context, p *plan.Plan, g *topology.Graph, inta
 	f.Plan, f.graph, f.trouble = p, g, ""
 	held := f.held
 	f.mu.Unlock()
+	f.publish(p.Telemetry)
 	go func() { r.ended <- g.Run(ctx) }()
 	if held {
 		go func() { _ = f.park(ctx, g) }() // it fails with the graph

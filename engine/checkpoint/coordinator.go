@@ -200,6 +200,9 @@ func (c *Coordinator) commit(ctx, waiting context.Context) (end bool, err error)
 	}
 	done.Commit.Flow = c.config.Flow
 	done.Commit.Restart = done.Kind == record.End
+	for i, s := range done.Settle {
+		done.Settled += max(s.Upto, c.settled[i].Load()) - c.settled[i].Load()
+	}
 	// Only what is stored may be acknowledged.
 	if err := c.config.Store.Commit(done.Commit); err != nil {
 		return false, fmt.Errorf("commit epoch %d: %w", done.Commit.Epoch, err)

@@ -60,8 +60,10 @@ type DeliveryID struct {
 type Done struct {
 	Commit Commit
 	Kind   record.BarrierKind // of the last epoch
-	// Settle is, by source, what becomes of its deliveries.
-	Settle []Settle
+	// Settle is, by source, what becomes of its deliveries, and Settled how
+	// many of them there are.
+	Settle  []Settle
+	Settled uint64
 }
 
 // Settle is the fate of a source's deliveries up to one of them.

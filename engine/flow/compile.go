@@ -18,6 +18,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
+	"github.com/telluride-stream/telluride/engine/telemetry/wire"
 )
 
 // Options are what a flow is compiled with besides its file.
@@ -141,6 +142,9 @@ type tree struct {
 	dead    *sinkNode
 	late    *sinkNode
 	feeds   []*feedNode
+	// nodes and throughput are sinks of telemetry.
+	nodes, throughput *telemetryNode
+	telemetry         *telemetryConfig
 	// hasSource and hasSink say that the keys are there, be they wrong.
 	hasSource, hasSink bool
 }
@@ -166,6 +170,9 @@ func (c *compiler) decode(d *document) *tree {
 	if d.configQueue != nil {
 		t.feeds = append(t.feeds, c.decodeFeed(d.configQueue, "config_queue"))
 	}
+	t.telemetry = &d.telemetry
+	t.nodes = c.decodeTelemetry(d.telemetry.nodes, "telemetry.nodes", wire.Nodes)
+	t.throughput = c.decodeTelemetry(d.telemetry.throughput, "telemetry.throughput", wire.Throughput)
 	return t
 }
 
@@ -194,6 +201,7 @@ func (c *compiler) build(t *tree, root diag.Span) {
 	}
 	c.plan.Sinks = c.buildSinks(t.sinks, at)
 	c.buildFeeds(t.feeds)
+	c.buildTelemetry(t.telemetry, t.nodes, t.throughput)
 }
 
 // flowName is the flow's name: what the file says, or the file's own.

@@ -19,6 +19,7 @@ type document struct {
 	dead, late        *yaml.Node
 	configQueue       *yaml.Node
 	tests             *yaml.Node // which package flowtest reads
+	telemetry         telemetryConfig
 	durability        string
 	checkpoint        time.Duration
 }
@@ -43,6 +44,7 @@ func (d *document) bind(f *conf.Fields) {
 		part(f, &d.configQueue, "config_queue", "A queue of messages that change the flow: exactly one kind of feed. A message is a JSON object of params, or a whole flow file; it is acknowledged once the change has been applied.", "feed", func(*conf.Fields) {})
 	})
 	f.Node(&d.tests, "tests", "Tests of the flow, for telluride test; most flows have them in a file of their own, NAME_test.yaml.").Schema(map[string]any{"type": "array"})
+	f.Object("telemetry", "What the flow publishes of itself, while it runs. Publishing is no part of the flow: it never holds it up, and what a sink cannot take is dropped.", d.telemetry.bind)
 	if f.Describing() {
 		f.OneOf("source", "sources")
 	} else {

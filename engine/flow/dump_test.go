@@ -43,6 +43,14 @@ func dump(p *plan.Plan, warnings diag.List) string {
 	for _, f := range p.Control {
 		fmt.Fprintf(&b, "control %s (%s) %s\n", f.Name, f.Kind, f.Spec.Text)
 	}
+	if t := p.Telemetry; t != nil {
+		fmt.Fprintf(&b, "telemetry every %v\n", t.Interval)
+		for _, s := range []*plan.TelemetrySink{t.Nodes, t.Throughput} {
+			if s != nil {
+				fmt.Fprintf(&b, "%s (%s) %d slots\n", s.Name, s.Kind, s.Layout.Len())
+			}
+		}
+	}
 	for _, w := range warnings {
 		fmt.Fprintf(&b, "%s\n", w)
 	}

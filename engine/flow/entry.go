@@ -120,6 +120,9 @@ func (c *compiler) open(n *yaml.Node, s slot, bind func(*conf.Fields)) *entry {
 func (s slot) split() string {
 	switch s.what {
 	case "source", "sink":
+		if s.common.Fields == nil {
+			return "keep one" // of telemetry there is one sink each
+		}
 		return fmt.Sprintf("keep one, or list them under %ss:, each behind a \"- \"", s.what)
 	case "feed":
 		return "keep one"

@@ -20,12 +20,13 @@ func Schema(r *stage.Registry) map[string]any {
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = "Telluride flow"
 	s["$defs"] = map[string]any{
-		"source": entrySchema(r, sourceSlot(), new(sourceConfig).bind),
-		"stage":  entrySchema(r, stageSlot(), new(stageConfig).bind),
-		"step":   entrySchema(r, stepSlot(), new(stageConfig).bind),
-		"sink":   entrySchema(r, sinkSlot(), new(sinkConfig).bind),
-		"feed":   entrySchema(r, feedSlot(), func(*conf.Fields) {}),
-		"branch": conf.Describe(new(branchConfig).bind).Schema(),
+		"source":         entrySchema(r, sourceSlot(), new(sourceConfig).bind),
+		"stage":          entrySchema(r, stageSlot(), new(stageConfig).bind),
+		"step":           entrySchema(r, stepSlot(), new(stageConfig).bind),
+		"sink":           entrySchema(r, sinkSlot(), new(sinkConfig).bind),
+		"telemetry_sink": entrySchema(r, telemetrySlot(), func(*conf.Fields) {}),
+		"feed":           entrySchema(r, feedSlot(), func(*conf.Fields) {}),
+		"branch":         conf.Describe(new(branchConfig).bind).Schema(),
 	}
 	return s
 }

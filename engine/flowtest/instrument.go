@@ -27,7 +27,7 @@ func (b *Bench) instrument(p *plan.Plan) {
 		}
 	}
 	b.letters(p)
-	p.Control = nil
+	p.Control, p.Telemetry = nil, nil // a test reaches no broker
 	b.mock(p)
 	p.Nodes = b.tapped(p.Nodes)
 }

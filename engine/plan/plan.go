@@ -43,6 +43,9 @@ type Plan struct {
 	// Control lists where changes come from while the flow runs.
 	Control []Feed
 
+	// Telemetry is what the flow publishes of itself; nil: nothing.
+	Telemetry *Telemetry
+
 	// Tick is how often time passes in the stream when no records do.
 	Tick time.Duration
 	// Checkpoint is the time between two epochs of a flow that is not Eager.
@@ -102,6 +105,26 @@ type Feed struct {
 	// change between them leaves the feed alone.
 	Signature string
 	Span      diag.Span
+}
+
+// Telemetry is what a flow publishes of itself, outside of its epochs.
+type Telemetry struct {
+	Interval time.Duration
+	// Nodes takes what each node does, Throughput how much the flow has done;
+	// nil: it is not published.
+	Nodes, Throughput *TelemetrySink
+}
+
+// TelemetrySink is a sink of telemetry. What it cannot take is dropped.
+type TelemetrySink struct {
+	Name, Kind string
+	Spec       stage.SinkSpec
+	// Signature is equal for two sinks of one kind and configuration: a
+	// change between them leaves the sink alone.
+	Signature string
+	// Layout is that of its records, which have nothing in common with the flow's.
+	Layout *record.Layout
+	Span   diag.Span
 }
 
 // Node is one of *Operator, *Partition and *Route.

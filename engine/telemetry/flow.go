@@ -13,15 +13,17 @@ type flowMeter struct {
 	lastCommit           atomic.Int64 // Unix ns
 	snapshot, allChanged atomic.Uint64
 	restarts             atomic.Uint64
+	messages             atomic.Uint64
+	lastMessage          atomic.Int64 // Unix ns
 	commit, pause        Histogram
 
 	mu      sync.Mutex // changes are rare
 	reloads map[string]uint64
 }
 
-// Committed notes a commit: its last epoch, how many bytes of state it
-// changed, how long it took and when it was done.
-func (l *Ledger) Committed(epoch uint64, bytes int, took time.Duration, now time.Time) {
+// Committed notes a commit: its last epoch, how many messages it settled and
+// bytes of state it changed, how long it took and when it was done.
+func (l *Ledger) Committed(epoch, messages uint64, bytes int, took time.Duration, now time.Time) {
 	f := &l.flow
 	f.commits.Add(1)
 	f.epoch.Store(epoch)
@@ -29,6 +31,10 @@ func (l *Ledger) Committed(epoch uint64, bytes int, took time.Duration, now time
 	f.snapshot.Store(uint64(bytes))
 	f.allChanged.Add(uint64(bytes))
 	f.commit.Observe(took.Seconds())
+	if messages > 0 {
+		f.messages.Add(messages)
+		f.lastMessage.Store(now.UnixNano())
+	}
 }
 
 // Restarted notes that the flow starts again from its last commit.
@@ -52,6 +58,10 @@ func (f *flowMeter) stats() FlowStats {
 	s := FlowStats{
 		Commits: f.commits.Load(), Epoch: f.epoch.Load(), CommitSeconds: f.commit.Stats(), PauseSeconds: f.pause.Stats(),
 		SnapshotBytes: f.snapshot.Load(), SnapshotBytesTotal: f.allChanged.Load(), Restarts: f.restarts.Load(),
+		Messages: f.messages.Load(),
+	}
+	if at := f.lastMessage.Load(); at != 0 {
+		s.LastMessage = time.Unix(0, at)
 	}
 	if at := f.lastCommit.Load(); at != 0 {
 		s.LastCommit = time.Unix(0, at)

@@ -22,6 +22,23 @@ type Ledger struct {
 	rows []*Row
 }
 
+// Role is what a stage does, whatever its kind.
+type Role uint8
+
+const (
+	Other     Role = iota
+	Source         // reads
+	Splitter       // sends records to lanes or branches: a partition or route
+	Step           // works on records one by one
+	Batcher        // holds records, to let them go together
+	Aggregate      // makes records of what it keeps of others
+	Sink           // writes
+)
+
+var roleNames = [...]string{"other", "source", "splitter", "step", "batcher", "aggregate", "sink"}
+
+func (r Role) String() string { return roleNames[r] }
+
 // Row is one stage's counters. Lanes add to it once a batch.
 type Row struct {
 	Name, Kind                                                   string
@@ -33,12 +50,16 @@ type Row struct {
 	// Retries is how often a sink had to try again.
 	Retries atomic.Int64
 
+	role                      atomic.Uint32
 	watermark                 atomic.Int64 // of a source, Unix ns; 0: none yet
 	durations, sizes, flushes Histogram
 
 	mu    sync.Mutex
 	nodes []*Node // by lane
 }
+
+// Plays says what the stage does.
+func (r *Row) Plays(role Role) { r.role.Store(uint32(role)) }
 
 // Node is the node of a lane, made when it is new.
 func (r *Row) Node(lane int) *Node {

@@ -25,8 +25,8 @@ var phaseNames = [...]string{"gone", "idle", "busy", "blocked"}
 
 func (p Phase) String() string { return phaseNames[p] }
 
-// averaged is how many of the last calls the moving average is of.
-const averaged = 60
+// Averaged is how many of the last calls the moving average is of.
+const Averaged = 60
 
 // Node measures one stage in one lane, or a run of stages that are fused: how
 // often and for how long it works, and what it waits for. One goroutine at a
@@ -49,7 +49,7 @@ type Node struct {
 	last, low, high atomic.Int64 // ns
 	sum, recentSum  atomic.Int64 // ns
 	firstAt, lastAt atomic.Int64 // Unix ns
-	recent          [averaged]int64
+	recent          [Averaged]int64
 	recentAt        int
 }
 
@@ -94,7 +94,7 @@ func (n *Node) Call(records int, took time.Duration, now time.Time) {
 	n.sum.Add(d)
 	n.recentSum.Add(d - n.recent[n.recentAt])
 	n.recent[n.recentAt] = d
-	n.recentAt = (n.recentAt + 1) % averaged
+	n.recentAt = (n.recentAt + 1) % Averaged
 	n.records.Add(uint64(records))
 	n.calls.Store(calls + 1) // last: what is read then has its duration
 	n.row.durations.Observe(time.Duration(d).Seconds())
@@ -114,7 +114,7 @@ func (n *Node) stats(now time.Time) NodeStats {
 	}
 	if s.Calls > 0 {
 		s.Mean = float64(n.sum.Load()) / float64(s.Calls)
-		s.SMA = float64(n.recentSum.Load()) / math.Min(float64(s.Calls), averaged)
+		s.SMA = float64(n.recentSum.Load()) / math.Min(float64(s.Calls), Averaged)
 		s.First, s.LastAt = time.Unix(0, n.firstAt.Load()), time.Unix(0, n.lastAt.Load())
 	}
 	n.phases(&s, now)

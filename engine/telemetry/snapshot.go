@@ -19,6 +19,13 @@ type Snapshot struct {
 type FlowStats struct {
 	// Unacknowledged counts records that were read and are not committed.
 	Unacknowledged uint64
+	// Messages counts what the sources have settled: messages of which every
+	// effect is durable, rejected ones included. LastMessage is when the last
+	// one was; the zero time: none.
+	Messages    uint64
+	LastMessage time.Time
+	// Lettered counts records that became dead letters.
+	Lettered uint64
 	// Watermark is the lowest of the sources: no older record is expected.
 	// The zero time: there is none yet.
 	Watermark time.Time
@@ -51,6 +58,7 @@ type FlowStats struct {
 type StageStats struct {
 	// Kind is source, sink, partition, route, or a kind of stage: window, filter.
 	Name, Kind string
+	Role       Role
 	// Counts balance: see [stage.Counts].
 	Counts stage.Counts
 	// Bytes is what a source has read or a sink written, where it is known.
@@ -129,7 +137,7 @@ func (l *Ledger) Snapshot(now time.Time) Snapshot {
 
 func (r *Row) stats(now time.Time) StageStats {
 	s := StageStats{
-		Name: r.Name, Kind: r.Kind, Counts: r.Counts(), Bytes: r.Bytes.Load(), Seen: r.Seen.Load(), Size: r.Size.Load(),
+		Name: r.Name, Kind: r.Kind, Role: Role(r.role.Load()), Counts: r.Counts(), Bytes: r.Bytes.Load(), Seen: r.Seen.Load(), Size: r.Size.Load(),
 		Retries: uint64(r.Retries.Load()), CallSeconds: r.durations.Stats(), BatchRecords: r.sizes.Stats(),
 		FlushSeconds: r.flushes.Stats(),
 	}

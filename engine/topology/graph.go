@@ -229,20 +229,30 @@ func (g *Graph) failing(what string, work func(*record.Batch)) func(*record.Batc
 func (g *Graph) rows() {
 	l := g.config.Ledger
 	for i := range g.plan.Sources {
-		l.Row("source", g.plan.Sources[i].Name)
+		l.Row("source", g.plan.Sources[i].Name).Plays(telemetry.Source)
 	}
 	plan.Walk(g.plan.Nodes, func(n plan.Node) {
 		switch n := n.(type) {
 		case *plan.Operator:
-			l.Row(n.Kind, n.Name)
+			l.Row(n.Kind, n.Name).Plays(roleOf(n.Spec))
 		case *plan.Partition:
 			if !n.Implied {
-				l.Row("partition", n.Name)
+				l.Row("partition", n.Name).Plays(telemetry.Splitter)
 			}
 		case *plan.Route:
-			l.Row("route", n.Name)
+			l.Row("route", n.Name).Plays(telemetry.Splitter)
 		}
 	})
+}
+
+func roleOf(s stage.OperatorSpec) telemetry.Role {
+	switch {
+	case s.Holds:
+		return telemetry.Batcher
+	case s.Stateful && s.Makes:
+		return telemetry.Aggregate
+	}
+	return telemetry.Step
 }
 
 // open makes the writers of all sinks and opens those that are not lazy.

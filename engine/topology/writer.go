@@ -41,9 +41,11 @@ var errSinkDeadline = errors.New("deadline passed")
 func newWriter(p *plan.Sink, g *Graph) *writer {
 	rt := g.config.Runtime
 	rt.Name, rt.MaxBatch = p.Name, g.plan.Batch
+	row := g.config.Ledger.Row("sink", p.Name)
+	row.Plays(telemetry.Sink)
 	return &writer{
 		name: p.Name, sink: p.Spec.New(rt), lazy: p.Spec.Lazy, deadline: p.Deadline, clock: clock.For(g.config.Clock, "sink "+p.Name), steady: g.config.Steady,
-		log: rt.Log, row: g.config.Ledger.Row("sink", p.Name), troubles: &g.troubles, abort: g.aborted,
+		log: rt.Log, row: row, troubles: &g.troubles, abort: g.aborted,
 	}
 }
 
