@@ -1,6 +1,7 @@
 package stages_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,7 +96,10 @@ func (s *sensorHealth) rename(path string) []byte {
 		s.t.Fatal(err)
 	}
 	run := fmt.Sprintf("-test-%x", rand.Uint64())
-	for _, name := range []string{"sensor_events", "sensor_reading_queue", "sensor_health_queue", "broadway_config_queue", "dlx_queue"} {
+	for _, name := range []string{
+		"sensor_events", "broadway_events", "sensor_reading_queue", "sensor_health_queue", "sensor_metric_queue",
+		"broadway_throughput_queue", "broadway_config_queue", "dlx_queue",
+	} {
 		s.names[name] = name + run
 		text = regexp.MustCompile(`\b`+name+`\b`).ReplaceAll(text, []byte(name+run))
 	}
@@ -105,7 +110,7 @@ func (s *sensorHealth) rename(path string) []byte {
 			return
 		}
 		for name, own := range s.names {
-			if name == "sensor_events" {
+			if strings.HasSuffix(name, "_events") {
 				_ = ch.ExchangeDelete(own, false, false)
 			} else {
 				_, _ = ch.QueueDelete(own, false, false, false)
@@ -117,13 +122,19 @@ func (s *sensorHealth) rename(path string) []byte {
 
 func (s *sensorHealth) declare() {
 	s.t.Helper()
-	exchange := s.names["sensor_events"]
-	if err := s.ch.ExchangeDeclare(exchange, "direct", true, false, false, false, nil); err != nil {
-		s.t.Fatal(err)
+	for _, exchange := range []string{"sensor_events", "broadway_events"} {
+		if err := s.ch.ExchangeDeclare(s.names[exchange], "direct", true, false, false, false, nil); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	for queue, key := range map[string]string{
-		"sensor_reading_queue": "sensor.reading", "sensor_health_queue": "sensor.health", "broadway_config_queue": "sensor.config",
+		"sensor_reading_queue": "sensor.reading", "sensor_health_queue": "sensor.health", "sensor_metric_queue": "sensor.metric",
+		"broadway_throughput_queue": "broadway.throughput", "broadway_config_queue": "sensor.config",
 	} {
+		exchange := s.names["sensor_events"]
+		if key == "broadway.throughput" {
+			exchange = s.names["broadway_events"]
+		}
 		arguments := amqp.Table{"x-dead-letter-exchange": exchange, "x-dead-letter-routing-key": "dlx_key"}
 		if _, err := s.ch.QueueDeclare(s.names[queue], true, false, false, false, arguments); err != nil {
 			s.t.Fatal(err)
@@ -386,4 +397,120 @@ func (s *sensorHealth) change(body string, outcome change.Outcome) {
 	if err := json.Unmarshal(receipts[0].Body, &receipt); err != nil || receipt.Outcome != outcome {
 		s.t.Errorf("%s: the receipt is %s (%v)", body, receipts[0].Body, err)
 	}
+}
+
+// jsonTypes are the types of a message's values, in the order of its keys.
+func jsonTypes(t *testing.T, body []byte) (all []string) {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	if _, err := d.Token(); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+		value, err := d.Token()
+		if err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+		kind := fmt.Sprintf("%T", value)
+		if n, ok := value.(json.Number); ok {
+			kind = "integer"
+			if strings.ContainsAny(n.String(), ".eE") {
+				kind = "float"
+			}
+		}
+		all = append(all, fmt.Sprint(key)+" "+kind)
+	}
+	return all
+}
+
+// Who listened to the original finds its nodes and its throughput: the same
+// keys in the same JSON types, under the same names.
+func TestSensorHealthTellsWhatItsNodesDo(t *testing.T) {
+	s := startSensorHealth(t)
+	all := oracle{}
+	garbage := []string{`no reading`, `[1]`, `{"reading":1}`}
+	s.publish("sensor.reading", all.readings(2000)...)
+	s.publish("sensor.reading", garbage...)
+	s.tells(all)
+
+	nodes := map[string]map[string]any{}
+	counts := map[string]float64{}
+	var last map[string]any
+	read := func() {
+		for _, d := range s.take("sensor_metric_queue") {
+			var m map[string]any
+			if err := json.Unmarshal(d.Body, &m); err != nil {
+				t.Fatal(err)
+			}
+			partition := "integer"
+			if m["node_type"] == "processor" {
+				partition = "string"
+			}
+			want := []string{
+				"node_type string", "name string", "partition " + partition, "call_count integer", "msg_count integer", "last_duration integer",
+				"min_duration integer", "max_duration integer", "mean_duration float", "sma_duration float", "first_time integer", "last_time integer",
+			}
+			if got := jsonTypes(t, d.Body); !slices.Equal(got, want) || d.DeliveryMode != amqp.Persistent || d.ContentType != "application/json" {
+				t.Fatalf("%s: %v, mode %d, type %q", d.Body, got, d.DeliveryMode, d.ContentType)
+			}
+			key := fmt.Sprint(m["node_type"], " ", m["name"], " ", m["partition"])
+			if calls, _ := m["call_count"].(float64); calls <= counts[key] {
+				t.Fatalf("%s comes after %v calls: only what has changed is told", d.Body, counts[key])
+			}
+			nodes[key], counts[key] = m, m["call_count"].(float64)
+		}
+		for _, d := range s.take("broadway_throughput_queue") {
+			want := []string{"earliest_raw_time integer", "last_raw_time integer", "total_message_count integer", "total_failed_count integer", "total_successful_count integer"}
+			if got := jsonTypes(t, d.Body); !slices.Equal(got, want) {
+				t.Fatalf("%s: %v", d.Body, got)
+			}
+			last = nil
+			if err := json.Unmarshal(d.Body, &last); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	total := float64(2000 + len(garbage))
+	s.until("the throughput", func() bool {
+		read()
+		return last != nil && last["total_message_count"] == total
+	})
+	if last["total_failed_count"] != float64(len(garbage)) || last["total_successful_count"] != 2000.0 ||
+		last["last_raw_time"].(float64) <= last["earliest_raw_time"].(float64) {
+		t.Errorf("the throughput is %v", last)
+	}
+	want := []string{"producer rabbitmq 0", "batcher sensor_batcher_one 0", "batcher sensor_batcher_two 0"}
+	for lane := range 4 {
+		want = append(want, fmt.Sprintf("processor reading_is_a_number %d", lane), fmt.Sprintf("batcher_processor sensor_batcher_one %d", lane),
+			fmt.Sprintf("batcher_processor sensor_batcher_two %d", lane), fmt.Sprintf("batcher_processor per_sensor %d", lane))
+	}
+	s.until("every node", func() bool {
+		read()
+		var missing []string
+		for _, key := range want {
+			// Nine sensors may leave a lane without any.
+			if nodes[key] == nil && !strings.HasPrefix(key, "batcher_processor") && !strings.HasPrefix(key, "processor") {
+				missing = append(missing, key)
+			}
+		}
+		return len(missing) == 0
+	})
+	messages := map[string]float64{}
+	for key, m := range nodes {
+		if !slices.Contains(want, key) && key != "batcher_processor rabbitmq 0" {
+			t.Errorf("there is a node %q", key)
+		}
+		name, _, _ := strings.Cut(key, " ")
+		messages[name+" "+fmt.Sprint(m["name"])] += m["msg_count"].(float64)
+	}
+	one, two := messages["batcher sensor_batcher_one"], messages["batcher sensor_batcher_two"]
+	if one+two != 2000 || messages["batcher_processor per_sensor"] != 2000 || messages["batcher_processor sensor_batcher_one"] != one {
+		t.Errorf("the nodes had %v messages", messages)
+	}
+	s.drained(2000)
 }

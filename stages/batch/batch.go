@@ -74,7 +74,7 @@ func (c *config) build(b *stage.Builder) stage.OperatorSpec {
 		Holds:   true,
 		Makes:   message,
 		Opaque:  message,
-		Ordered: true,
+		Ordered: message, // records are let go in the order in which they came
 		Timer:   min(max(c.timeout/10, time.Millisecond), 100*time.Millisecond),
 		Text:    c.text(),
 	}

@@ -2,6 +2,7 @@ package window
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/telluride-stream/telluride/engine/conf"
@@ -21,7 +22,7 @@ func build(c *Config, b *stage.Builder) stage.OperatorSpec {
 		New:       func() stage.Operator { return newOperator(s) },
 		Stateful:  true,
 		Makes:     true,
-		Ordered:   true, // first and last where times are equal, count and sliding always
+		Ordered:   needsOrder(c, s.set),
 		Signature: state.String(),
 		Carry: func(signature string) (func(string, []byte) ([]byte, error), bool) {
 			return state.carry(s.results.stage, signature)
@@ -33,6 +34,23 @@ func build(c *Config, b *stage.Builder) stage.OperatorSpec {
 		out.Text += " by " + s.key.Text()
 	}
 	return out
+}
+
+// needsOrder says whether results depend on the order in which records come:
+// those of windows over so many records do, and the aggregates that keep an
+// order, if only among equals. What top estimates when it meets more values than
+// it has room for may differ too, within its error.
+func needsOrder(c *Config, set *aggregates) bool {
+	if c.Kind == "sliding" || c.Kind == "count" {
+		return true
+	}
+	return slices.ContainsFunc(set.cells, func(cell cellSpec) bool {
+		switch cell.op {
+		case opFirst, opLast, opSMA, opCollect:
+			return true
+		}
+		return false
+	})
 }
 
 // partialField marks the results of windows that were still open. Others do

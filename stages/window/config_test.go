@@ -1,6 +1,9 @@
 package window_test
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -147,4 +150,42 @@ func TestKeysHaveNamesOfTheTopLevel(t *testing.T) {
 
 func TestTheExampleIsValid(t *testing.T) {
 	build(t, window.Stage().Example)
+}
+
+// A window says that it depends on order if and only if its results differ
+// when its records come in another order.
+func TestOrderedSaysWhetherTheOrderOfRecordsMatters(t *testing.T) {
+	digits := regexp.MustCompile(`(\.\d{9})\d+`)
+	events := []event{}
+	for i := range 40 {
+		events = append(events, at(1, `{"k":"a","x":%d}`, (i*i)%17))
+	}
+	aggregates := map[string]bool{
+		"count()": false, "sum(x)": false, "mean(x)": false, "min(x)": false, "max(x)": false, "variance(x)": false, "stddev(x)": false,
+		"quantile(x, 0.9)": false, "distinct(x)": false, "top(x, 2)": false,
+		"first(x)": true, "last(x)": true, "sma(x, 3)": true, "collect(x)": true,
+	}
+	for window, always := range map[string]bool{
+		"tumbling: 10s": false, "hopping: {size: 10s, every: 5s}": false, "session: {gap: 5s}": false, "global: true, emit: {every: 1h}": false,
+		"count: 7": true, "sliding: {last: 5}": true,
+	} {
+		for aggregate, ordered := range aggregates {
+			f := build(t, fmt.Sprintf("window: {by: k, %s, aggregate: {n: %q}}", window, aggregate))
+			if want := always || ordered; f.spec.Ordered != want {
+				t.Errorf("%s of %s: ordered is %v", aggregate, window, f.spec.Ordered)
+			}
+			results := map[string]bool{}
+			for range 40 {
+				rand.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+				l := newLane(t, f)
+				l.batch(1e9, record.None, events...)
+				l.batch(2e9, record.End)
+				// Sums of squares differ in the last digits.
+				results[digits.ReplaceAllString(strings.Join(l.lines(), "\n"), "$1")] = true
+			}
+			if differ := len(results) > 1; differ && !f.spec.Ordered || !differ && !always && f.spec.Ordered {
+				t.Errorf("%s of %s has %d different results, and ordered is %v", aggregate, window, len(results), f.spec.Ordered)
+			}
+		}
+	}
 }
