@@ -28,10 +28,14 @@ unit: ## the tests, with the race detector and in random order; finds or starts 
 	@url=$$(tools/broker ensure) && export "$$url" && echo '$(GO) test -race -shuffle=on ./...' && \
 	$(GO) test -race -shuffle=on ./...
 
-soak: ## the harness of changes and faults in its long form; HARNESS_EVENTS, HARNESS_MESSAGES, HARNESS_SEED
-	@url=$$(tools/broker ensure) && export "$$url" && \
-	HARNESS_EVENTS=$(or $(HARNESS_EVENTS),1000) HARNESS_MESSAGES=$(or $(HARNESS_MESSAGES),150000) \
+soak: ## the harness of faults and a thousand changes, long; HARNESS_EVENTS, HARNESS_MESSAGES, HARNESS_SEED
+	@tools/broker ensure >/dev/null && \
+	HARNESS_EVENTS=$(or $(HARNESS_EVENTS),1600) HARNESS_MESSAGES=$(or $(HARNESS_MESSAGES),160000) \
 	$(GO) test -race -count=1 -timeout 0 -run '^TestHarness$$' -v ./cmd/telluride
+
+pause: ## how long a change holds up the output, as a consumer sees it; HARNESS_PAUSE=200 changes
+	@tools/broker ensure >/dev/null && \
+	HARNESS_PAUSE=$(or $(HARNESS_PAUSE),200) $(GO) test -count=1 -run '^TestPause$$' -v ./cmd/telluride
 
 generate: ## write the reference and the JSON Schema anew
 	$(GO) run ./cmd/telluride stages --write docs/reference
@@ -61,4 +65,4 @@ fuzz: ## each fuzz target for FUZZTIME (default 30s)
 clean: ## remove what was built
 	rm -rf $(BIN)
 
-.PHONY: help build test vet lint unit soak generate generated bench bench-job demo fuzz clean
+.PHONY: help build test vet lint unit soak pause generate generated bench bench-job demo fuzz clean

@@ -38,6 +38,7 @@ func TestHarness(t *testing.T) {
 	seed := uint64(number(t, "HARNESS_SEED", otherwise))
 	t.Logf("HARNESS_SEED=%d HARNESS_EVENTS=%d HARNESS_MESSAGES=%d", seed, events, messages)
 	h := newHarness(t, rand.New(rand.NewPCG(seed, 0)))
+	h.makeQueues()
 	rounds := h.rounds(events)
 	h.start()
 	for i, r := range rounds {

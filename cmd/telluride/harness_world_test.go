@@ -58,7 +58,6 @@ func newHarness(t *testing.T, rng *rand.Rand) *harness {
 	h.url = fmt.Sprintf("amqp://guest:guest@%s:%d/", host, port)
 	t.Cleanup(h.close)
 	h.connect()
-	h.makeQueues()
 	return h
 }
 
@@ -95,15 +94,20 @@ func (h *harness) makeQueues() {
 	h.must(h.channel.ExchangeDeclare(h.name, "fanout", true, false, false, false, nil))
 	h.flows = []*flowFile{h.flow("pass", "meta.redelivered", ""), h.flow("aggregate", "false", runningAggregate)}
 	for i, f := range h.flows {
-		for _, q := range []string{f.out, f.dead, f.refused} {
-			h.declare(q, nil)
-		}
-		h.declare(f.config, amqp.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": f.refused})
-		h.declareIn(f)
+		h.declareAll(f)
 		take := []func(*amqp.Delivery){h.score.passed, h.score.aggregated}[i]
 		h.consume(f.out, take)
 		h.consume(f.dead, func(d *amqp.Delivery) { h.score.unexpected("dead letter of %s: %s %v", f.name, d.Body, d.Headers) })
 	}
+}
+
+func (h *harness) declareAll(f *flowFile) {
+	h.t.Helper()
+	for _, q := range []string{f.out, f.dead, f.refused} {
+		h.declare(q, nil)
+	}
+	h.declare(f.config, amqp.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": f.refused})
+	h.declareIn(f)
 }
 
 func (h *harness) declare(queue string, args amqp.Table) {
@@ -224,13 +228,17 @@ func (h *harness) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// start starts the process and waits until both flows run.
+// start starts the process and waits until the flows run.
 func (h *harness) start() {
 	h.t.Helper()
 	log, err := os.OpenFile(h.logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	h.must(err)
 	fmt.Fprintf(log, "---- start\n")
-	cmd, ended := h.command("run", h.flows[0].file, h.flows[1].file, "--summary", "line"), make(chan struct{})
+	args := []string{"run", "--summary", "line"}
+	for _, f := range h.flows {
+		args = append(args, f.file)
+	}
+	cmd, ended := h.command(args...), make(chan struct{})
 	cmd.Stdout, cmd.Stderr = log, log
 	h.must(cmd.Start())
 	go func() {
@@ -241,7 +249,7 @@ func (h *harness) start() {
 	h.cmd, h.ended = cmd, ended
 	if !await(eventTimeout, func() bool {
 		process, err := h.process()
-		return err == nil && len(process.Flows) == 2 && process.PID == cmd.Process.Pid
+		return err == nil && len(process.Flows) == len(h.flows) && process.PID == cmd.Process.Pid
 	}) {
 		h.score.unexpected("the process does not run %v behind its start", eventTimeout)
 		h.report()

@@ -30,7 +30,7 @@ import (
 const (
 	// BootTimeout is how long a node may take to start. It is far more than a
 	// quiet machine needs (6 s).
-	BootTimeout = 2 * time.Minute
+	BootTimeout = 5 * time.Minute
 	evalTimeout = time.Minute
 )
 
