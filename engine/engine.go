@@ -44,6 +44,7 @@ type Engine struct {
 
 	mu    sync.Mutex
 	flows []*Flow
+	taps  map[string]*topology.Taps // by flow
 }
 
 // New makes an engine without flows.
@@ -60,7 +61,7 @@ func New(c Config) *Engine {
 	if c.Stdout == nil {
 		c.Stdout = io.Discard
 	}
-	return &Engine{config: c, volatile: checkpoint.NewMemory()}
+	return &Engine{config: c, volatile: checkpoint.NewMemory(), taps: map[string]*topology.Taps{}}
 }
 
 // Start starts a flow. Its Wait tells how it ends.
@@ -85,6 +86,18 @@ func (e *Engine) start(p *plan.Plan, from inheritance, ledger *telemetry.Ledger)
 	e.mu.Unlock()
 	go f.run()
 	return f
+}
+
+// tapsOf are the taps of a flow. They outlive it, for when it starts anew.
+func (e *Engine) tapsOf(flow string) *topology.Taps {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := e.taps[flow]
+	if t == nil {
+		t = topology.NewTaps()
+		e.taps[flow] = t
+	}
+	return t
 }
 
 // store is where a flow's state and positions are kept.

@@ -41,6 +41,7 @@ type hosted struct {
 	version  version
 	flow     *Flow
 	receipts []change.Receipt
+	past     []Past // the versions that ran, the newest last
 	pending  *change.Change
 }
 
@@ -100,6 +101,7 @@ func (f *hosted) become(v version) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.version = v
+	f.note(v)
 	if v.file != "" {
 		f.file = v.file
 	}

@@ -47,7 +47,7 @@ func (f *hosted) status() change.FlowStatus {
 		s.Ready, s.Reason = false, "the last change was rolled back: "+last.Reason
 	}
 	for _, p := range v.plan.Params {
-		one := change.ParamStatus{Name: p.Name, Value: p.Value.Text(), From: p.From}
+		one := change.ParamStatus{Name: p.Name, Value: p.Value.Text(), From: p.From, Type: p.Type, Min: p.Min, Max: p.Max, Choices: p.Choices, Description: p.Description}
 		if set, ok := v.set[p.Name]; ok {
 			one.From = set.From
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/telluride-stream/telluride/engine/stage"
+
+	"github.com/telluride-stream/telluride/engine/plan"
 )
 
 // screen is what a terminal of one line per \n shows after it was sent text.
@@ -163,7 +165,7 @@ func TestVersions(t *testing.T) {
 }
 
 func TestGraphTextsAreEscaped(t *testing.T) {
-	d := &drawing{name: `a"b`, boxes: []box{{id: "n1", look: lookStage, title: "filter", text: "x < \"1\" || y\n#2"}}}
+	d := &plan.Drawing{Name: `a"b`, Boxes: []plan.Box{{ID: "n1", Look: plan.LookStage, Title: "filter", Text: "x < \"1\" || y\n#2"}}}
 	if got := writeMermaid(d); strings.Count(got, `"`) != 4 || strings.Contains(got, "||") || strings.Contains(got, "x <") {
 		t.Error(got)
 	}

@@ -3,53 +3,55 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"github.com/telluride-stream/telluride/engine/plan"
 )
 
 // maxText bounds a text in a box or on an arrow.
 const maxText = 60
 
 // writeMermaid is the drawing as a Mermaid flow chart.
-func writeMermaid(d *drawing) string {
+func writeMermaid(d *plan.Drawing) string {
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
-	fmt.Fprintf(&b, "  subgraph flow[%s]\n", mermaidText(d.name))
-	for _, x := range d.boxes {
-		open, shut := mermaidShape(x.look)
-		fmt.Fprintf(&b, "    %s%s%s%s\n", x.id, open, mermaidBox(x), shut)
+	fmt.Fprintf(&b, "  subgraph flow[%s]\n", mermaidText(d.Name))
+	for _, x := range d.Boxes {
+		open, shut := mermaidShape(x.Look)
+		fmt.Fprintf(&b, "    %s%s%s%s\n", x.ID, open, mermaidBox(x), shut)
 	}
-	for _, e := range d.edges {
-		if e.label == "" {
-			fmt.Fprintf(&b, "    %s --> %s\n", e.from, e.to)
+	for _, e := range d.Edges {
+		if e.Label == "" {
+			fmt.Fprintf(&b, "    %s --> %s\n", e.From, e.To)
 			continue
 		}
-		fmt.Fprintf(&b, "    %s -->|%s| %s\n", e.from, mermaidText(cut(e.label, maxText)), e.to)
+		fmt.Fprintf(&b, "    %s -->|%s| %s\n", e.From, mermaidText(cut(e.Label, maxText)), e.To)
 	}
 	b.WriteString("  end\n")
-	for _, x := range d.sides {
-		open, shut := mermaidShape(x.look)
-		fmt.Fprintf(&b, "  %s%s%s%s\n", x.id, open, mermaidBox(x), shut)
-		fmt.Fprintf(&b, "  flow -.->|%s| %s\n", mermaidText(x.label), x.id)
-		fmt.Fprintf(&b, "  style %s stroke-dasharray: 5 5\n", x.id)
+	for _, x := range d.Sides {
+		open, shut := mermaidShape(x.Look)
+		fmt.Fprintf(&b, "  %s%s%s%s\n", x.ID, open, mermaidBox(x), shut)
+		fmt.Fprintf(&b, "  flow -.->|%s| %s\n", mermaidText(x.Label), x.ID)
+		fmt.Fprintf(&b, "  style %s stroke-dasharray: 5 5\n", x.ID)
 	}
 	return b.String()
 }
 
-func mermaidShape(l look) (open, shut string) {
+func mermaidShape(l plan.Look) (open, shut string) {
 	switch l {
-	case lookEnd:
+	case plan.LookEnd:
 		return "([", "])"
-	case lookPartition:
+	case plan.LookPartition:
 		return "{{", "}}"
-	case lookRoute:
+	case plan.LookRoute:
 		return "{", "}"
 	}
 	return "[", "]"
 }
 
-func mermaidBox(x box) string {
-	text := escapeMermaid(cut(x.title, maxText))
-	if x.text != "" {
-		text += "<br/>" + escapeMermaid(cut(x.text, maxText))
+func mermaidBox(x plan.Box) string {
+	text := escapeMermaid(cut(x.Title, maxText))
+	if x.Text != "" {
+		text += "<br/>" + escapeMermaid(cut(x.Text, maxText))
 	}
 	return `"` + text + `"`
 }
@@ -65,47 +67,47 @@ func escapeMermaid(s string) string {
 }
 
 // writeDOT is the drawing in Graphviz's language.
-func writeDOT(d *drawing) string {
+func writeDOT(d *plan.Drawing) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "digraph %s {\n", quoteDOT(d.name))
+	fmt.Fprintf(&b, "digraph %s {\n", quoteDOT(d.Name))
 	b.WriteString("  rankdir=LR; compound=true; fontname=\"sans-serif\";\n")
 	b.WriteString("  node [shape=box, fontname=\"sans-serif\"]; edge [fontname=\"sans-serif\", fontsize=10];\n")
-	fmt.Fprintf(&b, "  subgraph cluster_flow {\n    label=%s;\n", quoteDOT(d.name))
-	for _, x := range d.boxes {
-		fmt.Fprintf(&b, "    %s [label=%s%s];\n", x.id, labelDOT(x), shapeDOT(x.look))
+	fmt.Fprintf(&b, "  subgraph cluster_flow {\n    label=%s;\n", quoteDOT(d.Name))
+	for _, x := range d.Boxes {
+		fmt.Fprintf(&b, "    %s [label=%s%s];\n", x.ID, labelDOT(x), shapeDOT(x.Look))
 	}
-	for _, e := range d.edges {
+	for _, e := range d.Edges {
 		label := ""
-		if e.label != "" {
-			label = " [label=" + quoteDOT(cut(e.label, maxText)) + "]"
+		if e.Label != "" {
+			label = " [label=" + quoteDOT(cut(e.Label, maxText)) + "]"
 		}
-		fmt.Fprintf(&b, "    %s -> %s%s;\n", e.from, e.to, label)
+		fmt.Fprintf(&b, "    %s -> %s%s;\n", e.From, e.To, label)
 	}
 	b.WriteString("  }\n")
-	for _, x := range d.sides {
-		fmt.Fprintf(&b, "  %s [label=%s%s, style=dashed];\n", x.id, labelDOT(x), shapeDOT(x.look))
-		fmt.Fprintf(&b, "  %s -> %s [label=%s, style=dashed, ltail=cluster_flow];\n", d.boxes[0].id, x.id, quoteDOT(x.label))
+	for _, x := range d.Sides {
+		fmt.Fprintf(&b, "  %s [label=%s%s, style=dashed];\n", x.ID, labelDOT(x), shapeDOT(x.Look))
+		fmt.Fprintf(&b, "  %s -> %s [label=%s, style=dashed, ltail=cluster_flow];\n", d.Boxes[0].ID, x.ID, quoteDOT(x.Label))
 	}
 	b.WriteString("}\n")
 	return b.String()
 }
 
-func shapeDOT(l look) string {
+func shapeDOT(l plan.Look) string {
 	switch l {
-	case lookEnd:
+	case plan.LookEnd:
 		return ", shape=cylinder"
-	case lookPartition:
+	case plan.LookPartition:
 		return ", shape=hexagon"
-	case lookRoute:
+	case plan.LookRoute:
 		return ", shape=diamond"
 	}
 	return ""
 }
 
-func labelDOT(x box) string {
-	text := cut(x.title, maxText)
-	if x.text != "" {
-		text += "\n" + cut(x.text, maxText)
+func labelDOT(x plan.Box) string {
+	text := cut(x.Title, maxText)
+	if x.Text != "" {
+		text += "\n" + cut(x.Text, maxText)
 	}
 	return quoteDOT(text)
 }

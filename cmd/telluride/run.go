@@ -230,6 +230,9 @@ func (r *runner) serve(paths []string, flows []loaded, ln net.Listener, site *we
 	if site != nil {
 		routes.SetURL(site.url)
 	}
+	if ln != nil || site != nil {
+		defer startService(routes.Watch, r.log, "metrics").stop()
+	}
 	if ln != nil {
 		serving := startService(func(ctx context.Context) error {
 			return api.Serve(ctx, ln, routes.Handler(), r.log)

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/telluride-stream/telluride/engine"
@@ -10,6 +14,8 @@ import (
 	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/conf"
 	"github.com/telluride-stream/telluride/engine/diag"
+	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/topology"
 )
 
 // served is a host as the API sees it.
@@ -35,6 +41,80 @@ func (s served) Plan(c change.Change) api.Preview {
 		}
 	}
 	return p
+}
+
+func (s served) Measure() []api.Measured {
+	var all []api.Measured
+	for _, m := range s.host.Measure() {
+		one := api.Measured{Snapshot: m.Snapshot, Name: m.Plan.Name, Version: m.Plan.Version, State: m.State, Reason: m.Reason}
+		for _, side := range []*plan.Sink{m.Plan.Dead, m.Plan.Late, m.Plan.Spare} {
+			if side != nil {
+				one.Sides = append(one.Sides, side.Name)
+			}
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+func (s served) Drawing(flow string) (*plan.Drawing, bool) {
+	p, ok := s.host.PlanOf(flow)
+	if !ok {
+		return nil, false
+	}
+	return plan.Draw(p), true
+}
+
+func (s served) Files(flow string) []api.File {
+	p, _ := s.host.PlanOf(flow)
+	past, _ := s.host.Past(flow)
+	var all []api.File
+	for _, v := range past {
+		all = append(all, api.File{Flow: flow, File: p.File, Version: v.Version, Source: string(v.Source), FromFile: v.FromFile, Since: v.Since.UTC()})
+	}
+	return all
+}
+
+func (s served) Pause(ctx context.Context, flow string) error { return s.host.Pause(ctx, flow) }
+func (s served) Continue(flow string) error                   { return s.host.Continue(flow) }
+
+func (s served) Values(ctx context.Context, flow, stage string, limit int) (api.Values, error) {
+	rows, keys, err := s.host.View(ctx, flow, stage, limit)
+	v := api.Values{Stage: stage, Keys: keys, Rows: []api.Row{}}
+	for _, r := range rows {
+		v.Rows = append(v.Rows, api.Row{Key: r.Key, Values: r.Values})
+	}
+	slices.SortFunc(v.Rows, func(a, b api.Row) int { return cmp.Compare(a.Key, b.Key) })
+	v.Rows = v.Rows[:min(limit, len(v.Rows))]
+	return v, err
+}
+
+func (s served) Tap(flow string, places []string, where string) (api.Tap, error) {
+	t := &tapped{}
+	if where != "" {
+		var err error
+		if t.where, err = topology.NewWhere(where); err != nil {
+			return nil, fmt.Errorf("where: %w", err)
+		}
+	}
+	tap, err := s.host.Tap(flow, places)
+	t.Tap = tap
+	return t, err
+}
+
+// tapped is a tap as the API sees it.
+type tapped struct {
+	*topology.Tap
+	where *topology.Where
+}
+
+func (t *tapped) Next(ctx context.Context) (text []byte, wanted bool, err error) {
+	s, err := t.Tap.Next(ctx)
+	if err != nil || !t.where.Holds(s) {
+		return nil, false, err
+	}
+	text, err = json.Marshal(s)
+	return text, true, err
 }
 
 func (s served) Status() []api.Flow { return s.host.Status() }

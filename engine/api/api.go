@@ -7,6 +7,8 @@
 package api
 
 import (
+	"context"
+
 	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/plan"
 )
@@ -16,6 +18,20 @@ type Host interface {
 	Status() []Flow
 	// Plan says what a change would do, and touches nothing.
 	Plan(change.Change) Preview
+	// Measure tells what was counted and measured in every flow.
+	Measure() []Measured
+	// Drawing is the graph of a flow, and Files the texts that it has run in
+	// this process, the newest last.
+	Drawing(flow string) (*plan.Drawing, bool)
+	Files(flow string) []File
+	// Pause has a flow rest until Continue; see the engine.
+	Pause(ctx context.Context, flow string) error
+	Continue(flow string) error
+	// Values is what a stage keeps by key: up to limit rows.
+	Values(ctx context.Context, flow, stage string, limit int) (Values, error)
+	// Tap looks at records that pass places of a flow. where is a condition; ""
+	// holds always.
+	Tap(flow string, places []string, where string) (Tap, error)
 	// Submit queues a change. It is answered once, at the latest when the host ends.
 	Submit(change.Change) <-chan change.Receipt
 }

@@ -28,9 +28,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // host answers a change when release is closed, or at once.
 type host struct {
-	mu      sync.Mutex
-	changes []change.Change
-	release chan struct{}
+	api.Host // what these tests do not ask
+	mu       sync.Mutex
+	changes  []change.Change
+	release  chan struct{}
 }
 
 func (h *host) Status() []api.Flow {

@@ -32,6 +32,8 @@ type API struct {
 	log     *slog.Logger
 	changes *ledger
 	url     string
+	monitor *monitor
+	streams chan struct{}
 }
 
 // SetURL says where the dashboard is. It is to be called before a handler serves.
@@ -42,7 +44,7 @@ func New(host Host, log *slog.Logger) *API {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &API{host: host, log: log, changes: newLedger()}
+	return &API{host: host, log: log, changes: newLedger(), monitor: newMonitor(host), streams: make(chan struct{}, maxStreams)}
 }
 
 // Handler serves what [API.routes] lists, which openapi.json describes. A
@@ -66,7 +68,26 @@ func (a *API) routes() []route {
 	return []route{
 		{"GET", "/v1/flows", a.flows, false},
 		{"GET", "/v1/ready", a.ready, false},
+		{"GET", "/v1/metrics", a.metrics, false},
+		{"GET", "/v1/events", a.events, false},
 		{"GET", "/v1/flows/{flow}", a.flow, false},
+		{"GET", "/v1/flows/{flow}/graph", a.of(func(f *Flow) any { d, _ := a.host.Drawing(f.Name); return d }), false},
+		{"GET", "/v1/flows/{flow}/metrics", a.of(func(f *Flow) any { return a.measured(f) }), false},
+		{"GET", "/v1/flows/{flow}/stages", a.of(func(f *Flow) any { return a.measured(f).Stages }), false},
+		{"GET", "/v1/flows/{flow}/history", a.of(func(f *Flow) any { return a.monitor.past(f.Name) }), false},
+		{"GET", "/v1/flows/{flow}/receipts", a.of(func(f *Flow) any { return f.Receipts }), false},
+		{"GET", "/v1/flows/{flow}/params", a.of(func(f *Flow) any { return f.Params }), false},
+		{"PATCH", "/v1/flows/{flow}/params", a.patchParams, true},
+		{"GET", "/v1/flows/{flow}/file", a.file, false},
+		{"PUT", "/v1/flows/{flow}/file", a.putFile, true},
+		{"POST", "/v1/flows/{flow}/file/validate", a.validateFile, false},
+		{"POST", "/v1/flows/{flow}/file/plan", a.planFile, false},
+		{"GET", "/v1/flows/{flow}/versions", a.versions, false},
+		{"GET", "/v1/flows/{flow}/values/{stage}", a.values, false},
+		{"GET", "/v1/flows/{flow}/tap", a.tap, false},
+		{"POST", "/v1/flows/{flow}/pause", a.pause, true},
+		{"POST", "/v1/flows/{flow}/resume", a.resume, true},
+		{"POST", "/v1/flows/{flow}/drain", a.drain, true},
 		{"POST", "/v1/plan", a.plan, false},
 		{"POST", "/v1/changes", a.change, true},
 		{"GET", "/v1/receipts/{id}", a.receipt, false},
@@ -120,16 +141,9 @@ func (a *API) flows(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (a *API) flow(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("flow")
-	var names []string
-	for _, f := range a.host.Status() {
-		if f.Name == name {
-			answer(w, http.StatusOK, f)
-			return
-		}
-		names = append(names, f.Name)
+	if f := a.one(w, r); f != nil {
+		answer(w, http.StatusOK, f)
 	}
-	refuse(w, &Error{http.StatusNotFound, fmt.Sprintf("there is no flow %q", name), known(name, names)})
 }
 
 // known is advice for a name that is none of the known ones.
@@ -153,12 +167,17 @@ func (a *API) plan(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) change(w http.ResponseWriter, r *http.Request) {
-	wait, problem := waitOf(r.URL.Query())
+	c, problem := readChange(w, r)
 	if problem != nil {
 		refuse(w, problem)
 		return
 	}
-	c, problem := readChange(w, r)
+	a.submit(w, r, c)
+}
+
+// submit makes a change and answers with its receipt.
+func (a *API) submit(w http.ResponseWriter, r *http.Request, c change.Change) {
+	wait, problem := waitOf(r.URL.Query())
 	if problem != nil {
 		refuse(w, problem)
 		return
@@ -237,9 +256,16 @@ func waitOf(query url.Values) (time.Duration, *Error) {
 // client's to say.
 func readChange(w http.ResponseWriter, r *http.Request) (change.Change, *Error) {
 	var c change.Change
+	problem := readJSON(w, r, &c)
+	c.From = "api"
+	return c, problem
+}
+
+// readJSON reads the one JSON value of a request.
+func readJSON(w http.ResponseWriter, r *http.Request, into any) *Error {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	dec.DisallowUnknownFields()
-	err := dec.Decode(&c)
+	err := dec.Decode(into)
 	if err == nil {
 		if _, err = dec.Token(); errors.Is(err, io.EOF) {
 			err = nil
@@ -250,14 +276,13 @@ func readChange(w http.ResponseWriter, r *http.Request) (change.Change, *Error) 
 	var big *http.MaxBytesError
 	switch {
 	case errors.As(err, &big):
-		return c, &Error{http.StatusRequestEntityTooLarge, fmt.Sprintf("the request is larger than %d bytes", big.Limit), "a flow file may have 1 MiB"}
+		return &Error{http.StatusRequestEntityTooLarge, fmt.Sprintf("the request is larger than %d bytes", big.Limit), "a flow file may have 1 MiB"}
 	case errors.Is(err, io.EOF):
-		return c, &Error{http.StatusBadRequest, "the request is empty", `send a change as JSON, such as {"set": {"lanes": "8"}}`}
+		return &Error{http.StatusBadRequest, "the request is empty", `send a change as JSON, such as {"set": {"lanes": "8"}}`}
 	case err != nil:
-		return c, &Error{http.StatusBadRequest, fmt.Sprintf("the request is no change: %v", err), `send a change as JSON, such as {"set": {"lanes": "8"}}, with "source" as base64`}
+		return &Error{http.StatusBadRequest, fmt.Sprintf("the request is no change: %v", err), `send a change as JSON, such as {"set": {"lanes": "8"}}, with "source" as base64`}
 	}
-	c.From = "api"
-	return c, nil
+	return nil
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

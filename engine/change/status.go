@@ -36,6 +36,13 @@ type ParamStatus struct {
 	Value  string `json:"value"`
 	From   string `json:"from"`
 	Hidden bool   `json:"hidden,omitempty"`
+	// Type is text, number, whole number or true/false; Min, Max and Choices
+	// bound what may be set.
+	Type        string   `json:"type"`
+	Min         *float64 `json:"min,omitempty"`
+	Max         *float64 `json:"max,omitempty"`
+	Choices     []string `json:"choices,omitempty"`
+	Description string   `json:"description,omitempty"`
 }
 
 // StageStatus is what went through a source, stage or sink: in is passed + absorbed

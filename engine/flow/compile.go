@@ -129,9 +129,27 @@ func (c *compiler) compile(root *yaml.Node) {
 	c.plan.Layout = c.layout
 	c.plan.Checkpoint = d.checkpoint
 	c.plan.Durability = d.durability
+	c.mask(&d, root)
 	c.plan.Version = c.version()
 	c.build(t, c.scope.Span(root))
 	c.derive()
+}
+
+// mask reads the paths that mask: lists.
+func (c *compiler) mask(d *document, root *yaml.Node) {
+	list := child(root, "mask")
+	for i, text := range d.mask {
+		path, err := record.ParsePath(text)
+		if err != nil {
+			span := c.scope.Span(list)
+			if list.Kind == yaml.SequenceNode && i < len(list.Content) {
+				span = c.scope.Span(list.Content[i])
+			}
+			c.fail(span, "mask: "+err.Error(), "write the name of a field, such as email or card.number")
+			continue
+		}
+		c.plan.Mask = append(c.plan.Mask, path)
+	}
 }
 
 // tree is a decoded flow file.

@@ -20,6 +20,7 @@ type document struct {
 	configQueue       *yaml.Node
 	tests             *yaml.Node // which package flowtest reads
 	telemetry         telemetryConfig
+	mask              []string
 	durability        string
 	checkpoint        time.Duration
 }
@@ -36,6 +37,7 @@ func (d *document) bind(f *conf.Fields) {
 	parts(f, &d.sinks, "sinks", "Several sinks, instead of sink: each gets every record.", "sink", new(sinkConfig).bind)
 	part(f, &d.dead, "dead_letter", "A sink for the records that cannot be processed, each with the reason. Default: a source that can reject deliveries, such as a queue with a dead-letter exchange, does so.", "sink", new(sinkConfig).bind)
 	part(f, &d.late, "late", "A sink for the records that come too late for their window. Default: they are dead letters.", "sink", new(sinkConfig).bind)
+	f.Strings(&d.mask, "mask", nil, "Fields whose values are hidden (\"***\") wherever records of the flow can be looked at: telluride tap, and the dashboard. Sinks get them as they are. A field that a stage renames or copies is to be listed under its new name too.")
 	f.Enum(&d.durability, "durability", "disk", []string{"disk", "memory"}, "Where the flow's state is kept: disk outlives a crash; memory does not, and what was in it is then lost.")
 	f.Object("checkpoint", "How often the flow makes its progress durable.", func(f *conf.Fields) {
 		f.Duration(&d.checkpoint, "interval", time.Second, "The longest time between two checkpoints of a flow with state. Shorter means less to repeat after a crash, longer means less to write.").Min(10 * time.Millisecond)

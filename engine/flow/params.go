@@ -103,9 +103,32 @@ func (c *compiler) readParams(root *yaml.Node) {
 			v = record.StringValue("") // which an expression takes without a further problem
 		}
 		c.params[p.name] = v
-		c.plan.Params = append(c.plan.Params, plan.Param{Name: p.name, Value: v, From: p.from})
+		c.plan.Params = append(c.plan.Params, p.plan(v))
 	}
 	c.unusedParams(params, root)
+}
+
+// plan is what a plan knows of the param.
+func (p *param) plan(v record.Value) plan.Param {
+	one := plan.Param{Name: p.name, Value: v, From: p.from, Type: "text", Description: p.config.description}
+	switch p.value.(type) {
+	case bool:
+		one.Type = "true/false"
+	case int64:
+		one.Type = "whole number"
+	case float64:
+		one.Type = "number"
+	}
+	if p.config.hasMin {
+		one.Min = &p.config.min
+	}
+	if p.config.hasMax {
+		one.Max = &p.config.max
+	}
+	for _, choice := range p.choices {
+		one.Choices = append(one.Choices, conf.FormatParam(choice))
+	}
+	return one
 }
 
 func (c *compiler) readParam(key, value *yaml.Node) *param {

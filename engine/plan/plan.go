@@ -39,6 +39,8 @@ type Plan struct {
 	Late *Sink
 
 	Params []Param
+	// Mask lists fields of records that nobody is to see who looks at them.
+	Mask []record.Path
 
 	// Control lists where changes come from while the flow runs.
 	Control []Feed
@@ -190,6 +192,12 @@ type Param struct {
 	Value record.Value
 	// From says where the value came from: default, flag, …
 	From string
+	// Type is text, number, whole number or true/false. Min, Max (nil: none)
+	// and Choices (as text; nil: any) say what may be set.
+	Type        string
+	Min, Max    *float64
+	Choices     []string
+	Description string
 }
 
 // Walk calls visit for every node, branches included, in the order of the file.

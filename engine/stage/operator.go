@@ -71,6 +71,14 @@ type Partial interface {
 	EmitPartial(c *Context)
 }
 
+// Viewer is an operator with state that people may look at.
+type Viewer interface {
+	// View calls show for every key with the values that are kept of it: values
+	// makes a JSON object of what would be emitted now, and changes nothing. It
+	// is called between two batches, and neither argument is valid behind it.
+	View(show func(key string, values func() []byte))
+}
+
 // Stateful is an operator whose state outlives it. State is kept per key,
 // never per lane: a key is a record's Key, byte for byte.
 type Stateful interface {

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/reugn/go-streams"
 	"github.com/reugn/go-streams/flow"
@@ -33,6 +34,9 @@ type operator struct {
 	coord    *checkpoint.Coordinator
 	row      *telemetry.Row
 	nested   *nested // of an operator that makes records
+	spot     *spot
+	viewer   stage.Viewer         // nil: its state cannot be looked at
+	asked    atomic.Pointer[view] // by somebody who wants to look at the state
 }
 
 // step is what the operator's worker does. A panic that leaves the
@@ -61,6 +65,13 @@ func (o *operator) step(b *record.Batch) (out []*record.Batch) {
 		for _, made := range out {
 			o.nested.fill(made)
 		}
+	}
+	for _, made := range out {
+		o.spot.batch(made.Records)
+	}
+	if v := o.asked.Load(); v != nil {
+		o.asked.CompareAndSwap(v, nil)
+		v.answer(o)
 	}
 	return out
 }
@@ -95,6 +106,8 @@ func (b *builder) prepare(nodes []plan.Node, lanes int) (int, error) {
 					name: n.Name, stateful: n.Spec.Stateful, coord: b.g.coord, row: row,
 					driver: stage.NewDriver(n.Name, op, b.g.plan.Batch, n.FlushAlways),
 				}
+				o.spot = b.g.config.Taps.spot(n.Name)
+				o.viewer, _ = op.(stage.Viewer)
 				o.driver.Context.Now, o.driver.Context.Watermark = b.g.now, b.watermark()
 				if n.Spec.Makes {
 					o.nested = newNested(b.g.plan.Layout)
@@ -137,6 +150,10 @@ func joinLanes(a, b int) int {
 // connect starts everything.
 func (b *builder) connect(last checkpoint.Commit) {
 	g := b.g
+	g.config.Taps.setMask(g.plan.Mask)
+	g.viewing.Lock()
+	g.viewable = b.operators
+	g.viewing.Unlock()
 	for _, t := range g.ordered {
 		g.wg.Go(t.run)
 	}
@@ -165,7 +182,7 @@ func (b *builder) source(i int, last checkpoint.Commit) <-chan any {
 	if d.raw {
 		d.projector = record.NewProjector(g.plan.Layout.First(g.plan.Reads))
 	}
-	s := &stamp{index: i, time: src.Time, coord: g.coord, row: p.row, marks: p.marks, watermark: from.Watermark}
+	s := &stamp{index: i, time: src.Time, coord: g.coord, row: p.row, marks: p.marks, watermark: from.Watermark, spot: g.config.Taps.spot(SourceTap(src.Name))}
 	workers := g.config.Workers
 	if !d.raw {
 		workers = 1
@@ -213,7 +230,7 @@ func (b *builder) operator(n *plan.Operator, run []plan.Node, lanes []<-chan any
 func (b *builder) fused(run []plan.Node, lanes []<-chan any) []<-chan any {
 	out := make([]<-chan any, len(lanes))
 	for l, in := range lanes {
-		c := newChain(run, b.g.config.Ledger)
+		c := newChain(run, b.g.config.Ledger, b.g.config.Taps)
 		out[l] = via(in, newWorker(&b.g.wg, b.g.meter(c.rows[0], l), c.names(), c.one))
 	}
 	return out
@@ -246,6 +263,7 @@ func (b *builder) partition(n *plan.Partition, lanes []<-chan any) []<-chan any 
 	for lane, in := range lanes {
 		s := newSplitter(n, n.Lanes, g.plan.Batch, g.plan.Tick, row)
 		s.meter = g.meter(row, lane)
+		s.spot = g.config.Taps.spot(n.Name)
 		for l, o := range s.outs {
 			out[l] = append(out[l], o)
 		}
@@ -266,6 +284,7 @@ func (b *builder) route(n *plan.Route, lanes []<-chan any) []<-chan any {
 	for lane, in := range lanes {
 		r := newRouter(n, row)
 		r.meter = g.meter(row, lane)
+		r.spot = g.config.Taps.spot(n.Name)
 		for i, o := range r.outs {
 			branches[i] = append(branches[i], o)
 		}

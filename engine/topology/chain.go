@@ -1,6 +1,8 @@
 package topology
 
 import (
+	"slices"
+
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
@@ -15,6 +17,8 @@ type chain struct {
 	contexts []*stage.Context
 	rows     []*telemetry.Row
 	at       *stage.Context // who has the record now, for blame
+	spots    []*spot
+	looked   bool // somebody looks at one of them, during this batch
 	out      [1]*record.Batch
 }
 
@@ -23,6 +27,7 @@ type link struct {
 	operator stage.Operator
 	route    *plan.Route // instead of operator
 	branches [][]link
+	spot     *spot // behind it
 }
 
 // fusible says whether a node can be a link of a chain.
@@ -36,30 +41,34 @@ func fusible(n plan.Node) bool {
 	return false
 }
 
-func newChain(nodes []plan.Node, ledger *telemetry.Ledger) *chain {
+func newChain(nodes []plan.Node, ledger *telemetry.Ledger, taps *Taps) *chain {
 	c := &chain{}
-	c.links = c.add(nodes, ledger)
+	c.links = c.add(nodes, ledger, taps)
 	return c
 }
 
-func (c *chain) add(nodes []plan.Node, ledger *telemetry.Ledger) []link {
+func (c *chain) add(nodes []plan.Node, ledger *telemetry.Ledger, taps *Taps) []link {
 	var links []link
 	for _, n := range nodes {
 		var l link
 		switch n := n.(type) {
 		case *plan.Operator:
+			l.spot = taps.spot(n.Name)
 			l.operator = n.Spec.New()
 			l.context = stage.NewContext(n.Name, 1)
 			c.rows = append(c.rows, ledger.Row(n.Kind, n.Name))
 			c.contexts = append(c.contexts, l.context)
 		case *plan.Route:
-			l.route = n
+			l.route, l.spot = n, taps.spot(n.Name)
 			l.context = stage.NewContext(n.Name, 1)
 			c.rows = append(c.rows, ledger.Row("route", n.Name))
 			c.contexts = append(c.contexts, l.context)
 			for _, b := range n.Branches {
-				l.branches = append(l.branches, c.add(b.Nodes, ledger))
+				l.branches = append(l.branches, c.add(b.Nodes, ledger, taps))
 			}
+		}
+		if l.spot != nil {
+			c.spots = append(c.spots, l.spot)
 		}
 		links = append(links, l)
 	}
@@ -86,6 +95,7 @@ func (c *chain) step(b *record.Batch) *record.Batch {
 		ctx.Begin(b)
 		ctx.Watermark = b.Watermark
 	}
+	c.looked = slices.ContainsFunc(c.spots, (*spot).looked)
 	kept := 0
 	for i := 0; i < len(b.Records); {
 		i, kept = c.records(b, i, kept)
@@ -132,6 +142,9 @@ func (c *chain) apply(links []link, r *record.Record) bool {
 		if !l.context.Settle(l.operator.Process(l.context, r)) {
 			return false
 		}
+		if c.looked {
+			l.spot.one(r)
+		}
 	}
 	return true
 }
@@ -149,6 +162,9 @@ func (c *chain) branch(l *link, r *record.Record) bool {
 			}
 		}
 		l.context.Settle(stage.Pass)
+		if c.looked {
+			l.spot.one(r)
+		}
 		return c.apply(l.branches[i], r)
 	}
 	return l.context.Settle(stage.Filter)

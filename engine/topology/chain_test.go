@@ -37,7 +37,7 @@ func TestAChainTakesEachRecordThroughAllStepsAndKeepsTheOrder(t *testing.T) {
 			{Name: "not f", When: compiled(t, keyLayout(), `key != "f"`)},
 		}},
 		stepNode("last", on("e", func(*stage.Context, *record.Record) stage.Verdict { return stage.Filter })),
-	}, ledger)
+	}, ledger, nil)
 	out := c.step(keyed("a", "b", "c", "d", "e", "f", "g"))
 	got := ""
 	for _, r := range out.Records {

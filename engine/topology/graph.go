@@ -27,6 +27,8 @@ type Config struct {
 	Ledger *telemetry.Ledger
 	// Runtime is for sinks; Name and MaxBatch are set per sink.
 	Runtime stage.Runtime
+	// Taps are where passing records can be looked at; nil: nowhere.
+	Taps *Taps
 	// Intakes are those of the plan's sources, in their order, open at the
 	// positions of the last commit.
 	Intakes []*Intake
@@ -64,6 +66,8 @@ type Graph struct {
 	sides     *sides
 	lettered  atomic.Uint64
 	troubles  troubles
+	viewing   sync.Mutex
+	viewable  map[*plan.Operator][]*operator // once they run
 	ended     chan struct{}
 	err       error // of Run, valid once ended is closed
 	resuming  sync.Mutex

@@ -22,6 +22,7 @@ type splitter struct {
 	tick  int64
 	row   *telemetry.Row // of an explicit partition
 	meter *meter
+	spot  *spot
 
 	scope   expr.Scope
 	values  []record.Value
@@ -97,6 +98,7 @@ func (s *splitter) take(b *record.Batch) {
 		i, kept = s.keys(b, i, kept)
 	}
 	b.Records = b.Records[:kept]
+	s.spot.batch(b.Records)
 	// A full lane may take the side records along at once, so their memory is
 	// kept from here on.
 	if len(b.Side) > 0 {
@@ -220,6 +222,7 @@ type router struct {
 	outs   []chan any
 	row    *telemetry.Row
 	meter  *meter
+	spot   *spot
 	scope  expr.Scope
 	counts stage.Counts
 	match  []int
@@ -270,6 +273,7 @@ func (r *router) split(b *record.Batch) []*record.Batch {
 		i = r.records(b, i, parts)
 	}
 	for _, p := range parts {
+		r.spot.batch(p.Records)
 		if len(p.Records) > 0 || len(p.Side) > 0 {
 			p.Share(b)
 		}

@@ -17,6 +17,7 @@ type stamp struct {
 	coord *checkpoint.Coordinator
 	row   *telemetry.Row
 	marks <-chan checkpoint.Mark
+	spot  *spot
 
 	watermark int64
 	last      int64 // Now of the last batch with records; 0 before
@@ -34,6 +35,7 @@ func (s *stamp) stamp(b *record.Batch) {
 			r.Time, r.Watermark = b.Now, b.Now
 		}
 	}
+	s.spot.batch(b.Records)
 	if b.Barrier.Kind != record.None {
 		m := <-s.marks
 		m.Watermark, m.Now = s.watermark, b.Now

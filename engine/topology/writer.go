@@ -31,6 +31,7 @@ type writer struct {
 	// meter is that of the terminal that runs the writer; nil while none does.
 	meter    *meter
 	troubles *troubles
+	spot     *spot
 	// abort ends every wait of a terminal.
 	abort context.Context
 }
@@ -45,7 +46,7 @@ func newWriter(p *plan.Sink, g *Graph) *writer {
 	row.Plays(telemetry.Sink)
 	return &writer{
 		name: p.Name, sink: p.Spec.New(rt), lazy: p.Spec.Lazy, deadline: p.Deadline, clock: clock.For(g.config.Clock, "sink "+p.Name), steady: g.config.Steady,
-		log: rt.Log, row: row, troubles: &g.troubles, abort: g.aborted,
+		log: rt.Log, row: row, troubles: &g.troubles, spot: g.config.Taps.spot(SinkTap(p.Name)), abort: g.aborted,
 	}
 }
 
@@ -118,6 +119,7 @@ func (w *writer) write(records []record.Record, reject func(*record.Record, erro
 	if err := w.open(); err != nil {
 		return fmt.Errorf("sink %s: open: %w", w.name, err)
 	}
+	w.spot.batch(records)
 	for len(records) > 0 {
 		err := w.patiently(w.abort, "write", func() error {
 			n, err := w.sink.Write(w.abort, records)

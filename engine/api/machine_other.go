@@ -1,0 +1,5 @@
+//go:build !unix
+
+package api
+
+func processSeconds() float64 { return 0 }

@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/telemetry"
+	"github.com/telluride-stream/telluride/engine/topology"
+)
+
+// maxPast is how many versions of a flow's file are kept to look at.
+const maxPast = 20
+
+// Past is a version that a flow has run, or runs.
+type Past struct {
+	Version string
+	Source  []byte
+	Since   time.Time
+	// FromFile says that Source is what the flow's file held at that time.
+	FromFile bool
+}
+
+// note keeps a version for people to look at. The caller holds f.mu.
+func (f *hosted) note(v version) {
+	if v.plan == nil {
+		return
+	}
+	if n := len(f.past); n > 0 && f.past[n-1].Version == v.plan.Version {
+		f.past[n-1].FromFile = hash(v.source) == v.base
+		return
+	}
+	f.past = append(f.past, Past{v.plan.Version, v.source, f.host.engine.config.Clock.Now(), hash(v.source) == v.base})
+	if len(f.past) > maxPast {
+		f.past = append([]Past(nil), f.past[len(f.past)-maxPast:]...)
+	}
+}
+
+// Past lists the versions that a flow has run in this process, the newest last.
+func (h *Host) Past(name string) ([]Past, bool) {
+	f := h.find(name)
+	if f == nil {
+		return nil, false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]Past(nil), f.past...), true
+}
+
+// PlanOf is the plan that a flow runs.
+func (h *Host) PlanOf(name string) (*plan.Plan, bool) {
+	f := h.find(name)
+	if f == nil {
+		return nil, false
+	}
+	return f.current().plan, true
+}
+
+// Measured is what was counted and measured in a flow, and how it is doing.
+type Measured struct {
+	telemetry.Snapshot
+	Plan          *plan.Plan
+	State, Reason string
+}
+
+// Measure tells what was counted and measured in every flow, in the order in
+// which they were started. It holds none of them up.
+func (h *Host) Measure() []Measured {
+	h.mu.Lock()
+	flows := append([]*hosted(nil), h.flows...)
+	h.mu.Unlock()
+	var all []Measured
+	for _, f := range flows {
+		f.mu.Lock()
+		p, flow := f.version.plan, f.flow
+		f.mu.Unlock()
+		if flow == nil {
+			continue
+		}
+		m := Measured{Snapshot: flow.Snapshot(), Plan: p}
+		m.State, m.Reason = flow.condition()
+		all = append(all, m)
+	}
+	return all
+}
+
+// Tap looks at records that pass places of a flow, across changes of it. The
+// caller closes it.
+func (h *Host) Tap(name string, places []string) (*topology.Tap, error) {
+	if h.find(name) == nil {
+		return nil, fmt.Errorf("there is no flow %q", name)
+	}
+	return h.engine.tapsOf(name).Open(places), nil
+}
+
+// errAtRest says that no lane is there to answer.
+var errAtRest = errors.New("the flow is at rest: values can be looked at while it runs")
+
+// View tells what a stage keeps per key now; see [topology.Graph.View].
+func (h *Host) View(ctx context.Context, name, stage string, limit int) (rows []topology.Row, keys int, err error) {
+	f := h.find(name)
+	if f == nil {
+		return nil, 0, fmt.Errorf("there is no flow %q", name)
+	}
+	flow := f.running()
+	flow.mu.Lock()
+	g := flow.graph
+	flow.mu.Unlock()
+	if g == nil || !flow.Running() {
+		return nil, 0, errAtRest
+	}
+	rows, keys, err = g.View(ctx, stage, limit)
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, topology.ErrStopped) {
+		err = errAtRest
+	}
+	return rows, keys, err
+}
