@@ -28,7 +28,7 @@ unit: ## the tests, with the race detector and in random order; finds or starts 
 	@url=$$(tools/broker ensure) && export "$$url" && echo '$(GO) test -race -shuffle=on ./...' && \
 	$(GO) test -race -shuffle=on ./...
 
-soak: ## the harness of faults and a thousand changes, long; HARNESS_EVENTS, HARNESS_MESSAGES, HARNESS_SEED
+soak: soak-model ## soak-model, and the harness of faults and a thousand changes, long; HARNESS_EVENTS, HARNESS_MESSAGES, HARNESS_SEED
 	@tools/broker ensure >/dev/null && \
 	HARNESS_EVENTS=$(or $(HARNESS_EVENTS),1600) HARNESS_MESSAGES=$(or $(HARNESS_MESSAGES),160000) \
 	$(GO) test -race -count=1 -timeout 0 -run '^TestHarness$$' -v ./cmd/telluride
@@ -36,6 +36,9 @@ soak: ## the harness of faults and a thousand changes, long; HARNESS_EVENTS, HAR
 pause: ## how long a change holds up the output, as a consumer sees it; HARNESS_PAUSE=200 changes
 	@tools/broker ensure >/dev/null && \
 	HARNESS_PAUSE=$(or $(HARNESS_PAUSE),200) $(GO) test -count=1 -run '^TestPause$$' -v ./cmd/telluride
+
+soak-model: ## random flows and scripts against the model of the engine, for SOAK_MINUTES (10); MODEL_SEED repeats a run
+	MODEL_MINUTES=$(or $(SOAK_MINUTES),10) $(GO) test -count=1 -timeout 0 -run '^TestTheEngineKeepsItsPromises$$' -v ./engine/flowtest
 
 generate: ## write the reference and the JSON Schema anew
 	$(GO) run ./cmd/telluride stages --write docs/reference
@@ -65,4 +68,4 @@ fuzz: ## each fuzz target for FUZZTIME (default 30s)
 clean: ## remove what was built
 	rm -rf $(BIN)
 
-.PHONY: help build test vet lint unit soak pause generate generated bench bench-job demo fuzz clean
+.PHONY: help build test vet lint unit soak soak-model pause generate generated bench bench-job demo fuzz clean
