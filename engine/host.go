@@ -159,12 +159,36 @@ func (h *Host) inherit(v version, origin string) (map[string]topology.Takeover, 
 			return fail(fmt.Errorf("read what ran before: %w", err))
 		}
 	}
-	stages, problems := plan.CompareStates(old.States, v.plan)
+	states, err := h.holding(old.States, origin, v.plan)
+	if err != nil {
+		return fail(err)
+	}
+	stages, problems := plan.CompareStates(states, v.plan)
 	signatures := map[string]string{}
 	for _, s := range old.States {
 		signatures[s.Name] = s.Signature
 	}
 	return takeovers(signatures, v.plan, stages), problems
+}
+
+// holding leaves out the states of records in which there are none: they need
+// not be emptied.
+func (h *Host) holding(states []plan.State, origin string, p *plan.Plan) ([]plan.State, error) {
+	found := errors.New("there is one")
+	var all []plan.State
+	for _, s := range states {
+		if s.Records {
+			err := h.engine.store(p).State(origin, s.Name, func(string, []byte) error { return found })
+			if err != nil && !errors.Is(err, found) {
+				return nil, fmt.Errorf("read the state of %s: %w", s.Name, err)
+			}
+			if err == nil {
+				continue
+			}
+		}
+		all = append(all, s)
+	}
+	return all, nil
 }
 
 func (h *Host) find(name string) *hosted {

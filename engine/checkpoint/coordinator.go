@@ -83,6 +83,7 @@ type Coordinator struct {
 
 	sent    []atomic.Uint64 // by source: the last sequence number sent
 	settled []atomic.Uint64
+	stirred atomic.Bool // since the last barrier, by no record
 
 	mu       sync.Mutex
 	epochs   *Epochs
@@ -270,6 +271,14 @@ func (c *Coordinator) forgetOld(some bool) error {
 	return nil
 }
 
+// Stir says that a stage has let something out that no record brought: when a
+// window closes by the clock, say. It is committed like what was read.
+func (c *Coordinator) Stir() {
+	if !c.stirred.Swap(true) {
+		c.notify()
+	}
+}
+
 // Verdict is what became of a delivery that was committed before.
 func (c *Coordinator) Verdict(source int, id string) (v Verdict, ok bool, err error) {
 	return c.config.Store.Verdict(c.config.Flow, c.config.Sources[source].Name, id)
@@ -289,6 +298,7 @@ func (c *Coordinator) next() (record.Barrier, time.Duration, error) {
 		return record.Barrier{}, wait, nil
 	}
 	c.began, c.last = c.total(), now
+	c.stirred.Store(false)
 	b := c.epochs.Begin(kind)
 	b.Partial, c.partial = c.partial, nil
 	if kind >= record.Drain {
@@ -316,7 +326,7 @@ func (c *Coordinator) due(now time.Time) (record.BarrierKind, time.Duration) {
 		return record.None, idle // its return wakes us
 	}
 	unread := c.total() - c.began
-	if unread == 0 && c.epochs.Open() == 0 {
+	if unread == 0 && c.epochs.Open() == 0 && !c.stirred.Load() {
 		return record.None, c.config.Interval
 	}
 	half, exhausted := c.pressure()

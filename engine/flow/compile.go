@@ -83,6 +83,8 @@ type compiler struct {
 	// stateful lists the built stages that keep state, for the rule that
 	// several of one kind need names.
 	stateful []*node
+	// retries counts the stages that try records again.
+	retries int
 	// lateness is where event time is declared without out_of_order.
 	lateness []diag.Span
 }

@@ -18,6 +18,7 @@ type stageConfig struct {
 	onChange string
 	changes  diag.Span
 	from     conf.Text
+	retry    retryConfig
 }
 
 func (s *stageConfig) bind(f *conf.Fields) {
@@ -26,6 +27,7 @@ func (s *stageConfig) bind(f *conf.Fields) {
 		"What becomes of the stage's state when a change of the flow makes it another: carry takes over what the new stage can use, flush sends out what is open as partial results, discard drops it. Without it, a change that cannot carry everything over is refused.")
 	s.changes = f.SpanOf("on_change")
 	f.Text(&s.from, "state_from", "", "What the stage was called before. When nothing is kept under its name, it takes over what is kept under that one. It may stay in the file.").NotEmpty()
+	s.retry.bindTo(f)
 }
 
 // node is a decoded stage.
@@ -75,6 +77,9 @@ func (c *compiler) decodeStage(n *yaml.Node, s slot) *node {
 	if d.conf.onChange != "" && (e.kind == "partition" || e.kind == "process" || e.kind == "route") {
 		c.fail(d.conf.changes, fmt.Sprintf("on_change: a %s keeps no state", e.kind), "remove it, or write it at the stage that keeps state")
 	}
+	if d.conf.retry.given && (e.kind == "partition" || e.kind == "route") {
+		c.fail(d.conf.retry.span, fmt.Sprintf("retry: a %s has no failure that could pass", e.kind), retryAdvice(e.kind))
+	}
 	if d.conf.from.Value != "" && (e.kind == "partition" || e.kind == "process" || e.kind == "route") {
 		c.fail(d.conf.from.Span, fmt.Sprintf("state_from: a %s keeps no state", e.kind), "remove it, or write it at the stage that keeps state")
 	}
@@ -109,7 +114,12 @@ func (c *compiler) buildNodes(nodes []*node, at place) ([]plan.Node, place) {
 		var more []plan.Node
 		switch {
 		case n.kind == "process":
+			before := c.retries
+			n.conf.retry.handDown(n.steps)
 			more, at = c.buildNodes(n.steps, at)
+			if n.conf.retry.given && c.retries == before && n.sound {
+				c.fail(n.conf.retry.span, "retry: no step of the process has a failure that could pass", retryAdvice(n.kind))
+			}
 		case n.kind == "route":
 			more, at = c.buildRoute(n, at)
 		case !n.sound:
@@ -140,6 +150,13 @@ func (c *compiler) buildOperator(n *node, at place) ([]plan.Node, place) {
 	if !c.settle(b, at) {
 		return nil, at.unknown()
 	}
+	var order *stage.Key
+	if n.conf.retry.given {
+		var ok bool
+		if spec, order, ok = c.retried(n, spec, at); !ok {
+			return nil, at.unknown()
+		}
+	}
 	if spec.Stateful {
 		c.stateful = append(c.stateful, n)
 	} else if n.conf.onChange != "" {
@@ -151,7 +168,11 @@ func (c *compiler) buildOperator(n *node, at place) ([]plan.Node, place) {
 	var built []plan.Node
 	next := at
 	next.schema = b.Schema
-	if wanted := b.Wanted(); wanted != nil {
+	wanted := b.Wanted()
+	if order != nil {
+		wanted = order
+	}
+	if wanted != nil {
 		if at.lost && wanted.Len() == 0 && child(n.value, "by") == nil {
 			c.fail(n.span, n.title()+": the key of the partition before is no longer there: a stage between overwrites or drops it, or branches with different keys come together",
 				"say by: what to group, or add a partition in front")

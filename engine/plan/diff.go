@@ -73,13 +73,23 @@ func CompareStates(old []State, next *Plan) ([]Difference, diag.List) {
 	var problems diag.List
 	all := compareStates(old, next, &problems)
 	for _, one := range all {
-		if one.Outcome == Flushed {
-			problems.Add(diag.Diagnostic{
-				Span:    find(stateful(next), one.Name).op.Span,
-				Message: fmt.Sprintf("%s: %s, and on_change: flush needs the flow to run", one.Name, one.Why),
-				Advice:  "start the version before and apply this one while it runs, or write on_change: discard",
-			})
+		if one.Outcome != Flushed {
+			continue
 		}
+		n := find(stateful(next), one.Name)
+		if n == nil {
+			problems.Add(diag.Diagnostic{
+				Span:    diag.Span{File: next.File},
+				Message: fmt.Sprintf("%s %q holds records that are to be tried again, and nothing of that name does so any more", one.Kind, one.Name),
+				Advice:  "start the version before, and apply this one while it runs: the records are then tried a last time",
+			})
+			continue
+		}
+		problems.Add(diag.Diagnostic{
+			Span:    n.op.Span,
+			Message: fmt.Sprintf("%s: %s, and on_change: flush needs the flow to run", one.Name, one.Why),
+			Advice:  "start the version before and apply this one while it runs, or write on_change: discard",
+		})
 	}
 	problems.Sort()
 	return all, problems
@@ -114,6 +124,10 @@ func compareStates(before []State, next *Plan, problems *diag.List) []Difference
 		all = append(all, one)
 	}
 	for _, o := range before {
+		if find(after, o.Name) == nil && !moved[o.Name] && o.Records {
+			all = append(all, Difference{Name: o.Name, Kind: o.Kind, Outcome: Flushed, Why: "nothing tries again what it holds, which is tried a last time"})
+			continue
+		}
 		if find(after, o.Name) == nil && !moved[o.Name] {
 			all = append(all, Difference{Name: o.Name, Kind: o.Kind, Outcome: Dropped, Why: "no stage of this name keeps state any more"})
 			problems.Add(diag.Diagnostic{
@@ -134,13 +148,15 @@ type State struct {
 	Signature string `json:"signature"`
 	// Upstream is a hash of what stands before the stage.
 	Upstream string `json:"upstream"`
+	// Records says that the state holds records; see stage.OperatorSpec.
+	Records bool `json:"records,omitempty"`
 }
 
 // States lists the states that a plan keeps.
 func States(p *Plan) []State {
 	var all []State
 	for _, s := range stateful(p) {
-		all = append(all, State{s.op.Name, s.op.Kind, s.op.Spec.Signature, upstreamHash(s.upstream)})
+		all = append(all, State{s.op.Name, s.op.Kind, s.op.Spec.Signature, upstreamHash(s.upstream), s.op.Spec.Records})
 	}
 	return all
 }

@@ -30,6 +30,9 @@ type Context struct {
 	side   []record.Side
 	counts Counts
 	limit  int
+
+	retries bool   // Fail asks for another try
+	failure string // why the last Fail was
 }
 
 // Counts is the ledger of one operator: In = Passed + Absorbed + Filtered +
@@ -132,6 +135,49 @@ func (c *Context) Dead(r *record.Record, reason string) Verdict {
 	c.counts.Dead++
 	c.side = append(c.side, record.Side{Record: *r, Kind: record.Dead, Stage: c.name, Reason: reason})
 	return Gone
+}
+
+// Fail is Dead for a reason that may pass: where the flow says `retry`, the
+// record is tried again later. The record must be as it came then.
+func (c *Context) Fail(r *record.Record, reason string) Verdict {
+	if !c.retries {
+		return c.Dead(r, reason)
+	}
+	c.failure = reason
+	return Again
+}
+
+// AllowRetry has Fail answer [Again]; for whoever runs an operator and knows
+// what to do with that.
+func (c *Context) AllowRetry() { c.retries = true }
+
+// Failure is the reason of the last Fail that was answered with Again.
+func (c *Context) Failure() string { return c.failure }
+
+// Restored counts records that an earlier run of the flow has held, and that
+// are held again.
+func (c *Context) Restored(n int) {
+	c.counts.In += uint64(n)
+	c.counts.Held += int64(n)
+}
+
+// Leave counts what became of a record that was held, other than Release. Of
+// one that is Gone, Dead has counted that.
+func (c *Context) Leave(v Verdict) {
+	c.counts.Held--
+	switch v {
+	case Filter:
+		c.counts.Filtered++
+	case Absorb:
+		c.counts.Absorbed++
+	}
+}
+
+// DeadAfter is Dead for a record that was tried several times.
+func (c *Context) DeadAfter(r *record.Record, reason string, attempts int) Verdict {
+	v := c.Dead(r, reason)
+	c.side[len(c.side)-1].Attempts = attempts
+	return v
 }
 
 // Late sends the record where late ones go; Process then returns Gone.

@@ -28,6 +28,7 @@ const (
 	Absorb                // went into a state, or into records made anew
 	Hold                  // kept, to be passed later by Context.Release
 	Gone                  // left by Context.Dead or Context.Late
+	Again                 // failed by Context.Fail, and is to be tried again: only between an operator and what retries it
 )
 
 // Timed is an operator for which the passing of time matters.
@@ -112,6 +113,13 @@ type OperatorSpec struct {
 	// taken over, and how: the function turns each of its values into one of
 	// this operator's, or into nil for one that has no place here. nil: never.
 	Carry func(signature string) (func(key string, value []byte) ([]byte, error), bool)
+	// Retries says that New's operators call Context.Fail.
+	Retries bool
+	// Records says that the state holds records, whose deliveries may be
+	// settled: it is emptied, and never dropped without a word, when a stage
+	// that could go on with it is not there any more. New's operators
+	// implement Partial.
+	Records bool
 	// Holds says that New's operators implement Holder.
 	Holds bool
 	// Makes says that the records behind the operator are made by it, rather

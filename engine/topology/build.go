@@ -56,11 +56,16 @@ func (o *operator) step(b *record.Batch) (out []*record.Batch) {
 		delta = &checkpoint.Delta{Stage: o.name}
 		snapshot = delta
 	}
+	n := len(b.Records)
 	out = o.driver.Step(b, snapshot)
 	if delta != nil {
 		o.coord.Snapshot(epoch, delta)
 	}
-	o.row.Add(o.driver.Context.TakeCounts())
+	counts := o.driver.Context.TakeCounts()
+	if n == 0 && counts != (stage.Counts{}) {
+		o.coord.Stir()
+	}
+	o.row.Add(counts)
 	if o.nested != nil {
 		for _, made := range out {
 			o.nested.fill(made)
@@ -116,6 +121,9 @@ func (b *builder) prepare(nodes []plan.Node, lanes int) (int, error) {
 				if _, ok := op.(stage.Stateful); n.Spec.Stateful && !ok {
 					return 0, fmt.Errorf("%s: declared with state, but its operator has none", n.Name)
 				}
+			}
+			if n.Spec.Records {
+				row.Forget() // what the graph before held is restored, and counted then
 			}
 			if err := b.restore(n); err != nil {
 				return 0, err

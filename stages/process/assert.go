@@ -42,6 +42,7 @@ func (c *assertConfig) build(b *stage.Builder) stage.OperatorSpec {
 	return stage.OperatorSpec{
 		New:        func() stage.Operator { return o }, // it has no state
 		RecordWise: true,
+		Retries:    true,
 		Text:       c.that.Value,
 	}
 }
@@ -61,9 +62,9 @@ type read struct {
 func (o *assertion) Process(c *stage.Context, r *record.Record) stage.Verdict {
 	switch ok, err := o.that.Bool(&c.Scope); {
 	case err != nil:
-		return c.Dead(r, o.explain(r, "cannot be told: "+message(err)))
+		return c.Fail(r, o.explain(r, "cannot be told: "+message(err)))
 	case !ok:
-		return c.Dead(r, o.explain(r, "is false"))
+		return c.Fail(r, o.explain(r, "is false"))
 	}
 	return stage.Pass
 }

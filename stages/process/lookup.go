@@ -100,9 +100,10 @@ func (c *lookupConfig) build(b *stage.Builder) stage.OperatorSpec {
 	l.file = file
 	l.name = filepath.Base(c.table.path.Value)
 	return stage.OperatorSpec{
-		New:   func() stage.Operator { return l.instance() },
-		Timer: time.Second,
-		Text:  "in " + l.name + " by " + c.key.Value,
+		New:     func() stage.Operator { return l.instance() },
+		Timer:   time.Second,
+		Retries: l.dead,
+		Text:    "in " + l.name + " by " + c.key.Value,
 	}
 }
 
@@ -137,7 +138,7 @@ func (l *lookup) Process(c *stage.Context, r *record.Record) stage.Verdict {
 	case row == nil && l.drop:
 		return stage.Filter
 	case row == nil && l.dead:
-		return c.Dead(r, fmt.Sprintf("lookup: %s has no row for %s", l.name, display(key)))
+		return c.Fail(r, fmt.Sprintf("lookup: %s has no row for %s", l.name, display(key)))
 	}
 	for i := range l.to {
 		v := record.NullValue()
