@@ -10,7 +10,7 @@ help: ## list the targets
 build: ## build bin/telluride
 	$(GO) build -o $(BIN)/telluride ./cmd/telluride
 
-test: vet lint generated unit ## everything that CI runs
+test: vet lint generated unit flowtests ## everything that CI runs
 
 vet: ## go vet, formatting and a tidy go.mod
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
@@ -27,6 +27,9 @@ $(BIN)/golangci-lint: tools/go.mod tools/go.sum
 unit: ## the tests, with the race detector and in random order; finds or starts RabbitMQ
 	@url=$$(tools/broker ensure) && export "$$url" && echo '$(GO) test -race -shuffle=on ./...' && \
 	$(GO) test -race -shuffle=on ./...
+
+flowtests: build ## the tests of the shipped flows and of testdata/suite, with 1 and 8 lanes, batches of 1 and 1000
+	$(BIN)/telluride test --matrix flows testdata/suite | grep -v '^ok  '; exit $${PIPESTATUS[0]}
 
 soak: soak-model ## soak-model, and the harness of faults and a thousand changes, long; HARNESS_EVENTS, HARNESS_MESSAGES, HARNESS_SEED
 	@tools/broker ensure >/dev/null && \
@@ -68,4 +71,4 @@ fuzz: ## each fuzz target for FUZZTIME (default 30s)
 clean: ## remove what was built
 	rm -rf $(BIN)
 
-.PHONY: help build test vet lint unit soak soak-model pause generate generated bench bench-job demo fuzz clean
+.PHONY: help flowtests build test vet lint unit soak soak-model pause generate generated bench bench-job demo fuzz clean

@@ -26,8 +26,7 @@ type Config struct {
 	Stdout   io.Writer
 	Terminal bool
 	Width    int
-	// Steady has what is tried again wait without jitter, so that a flow test
-	// meets the same instants at every run.
+	// Steady has flows do the same at every run, for tests: see [topology.Config].
 	Steady bool
 	// Left is told of every record that leaves a flow as a dead letter or late,
 	// at the time when that takes effect: see [topology.Config]. It may be nil.

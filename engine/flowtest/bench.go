@@ -51,6 +51,7 @@ type Bench struct {
 	numbers int     // messages fed
 	lives   []Count // the ledgers of flows that have crashed or ended
 	changes []answer
+	asked   int // changes
 
 	// drained answers a drain that is under way; nil: none is.
 	drained chan error
@@ -276,8 +277,9 @@ func (b *Bench) Idle(name string) error {
 
 // Submit asks for a change of the flow. Its receipt may need time to pass.
 func (b *Bench) Submit(c change.Change) error {
+	b.asked++
 	if c.ID == "" {
-		c.ID = fmt.Sprintf("change-%d", len(b.receipts)+len(b.changes)+1)
+		c.ID = fmt.Sprintf("change-%d", b.asked)
 	}
 	c.Flow = b.Plan().Name
 	b.changes = append(b.changes, answer{b.host.Submit(c)})

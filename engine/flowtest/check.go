@@ -126,7 +126,7 @@ func (r *records) take(run *run) (name string, all []Arrival, err error) {
 	case "rejected":
 		for _, source := range b.Sources() {
 			for _, m := range b.Rejected(source) {
-				all = append(all, Arrival{Doc: m.Payload})
+				all = append(all, Arrival{Doc: encoded(letterDoc{Record: embedded(m.Payload)})})
 			}
 		}
 	case "receipts":
@@ -141,23 +141,30 @@ func (r *records) take(run *run) (name string, all []Arrival, err error) {
 	return "", all, nil
 }
 
-// letter is a dead letter as a document. Its record is text where it is no JSON.
-func letter(l *Left) []byte {
-	doc := struct {
-		Stage  string `json:"stage"`
-		Reason string `json:"reason"`
-		Record any    `json:"record,omitempty"`
-	}{l.Stage, l.Reason, nil}
+// letterDoc is a dead letter as a document, or a message that was rejected.
+type letterDoc struct {
+	Stage  string `json:"stage,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	Record any    `json:"record,omitempty"`
+}
+
+func letter(l *Left) []byte { return encoded(letterDoc{l.Stage, l.Reason, embedded(l.Doc)}) }
+
+// embedded is a document inside another; text where it is no JSON.
+func embedded(doc []byte) any {
 	switch {
-	case l.Doc == nil:
-	case json.Valid(l.Doc):
-		doc.Record = json.RawMessage(l.Doc)
-	default:
-		doc.Record = string(l.Doc)
+	case doc == nil:
+		return nil
+	case json.Valid(doc):
+		return json.RawMessage(doc)
 	}
-	text, err := json.Marshal(doc)
+	return string(doc)
+}
+
+func encoded(d letterDoc) []byte {
+	text, err := json.Marshal(d)
 	if err != nil {
-		return l.Doc
+		return []byte(err.Error()) // which names what cannot be shown
 	}
 	return text
 }

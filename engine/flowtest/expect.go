@@ -87,7 +87,7 @@ func (e *expectFields) bind(f *conf.Fields) {
 	f.Node(&e.stages, "stages", "What left stages, by their names.").Schema(named)
 	f.Node(&e.late, "late", "The records that came too late, in a flow with late:.").Schema(records)
 	f.Node(&e.dead, "dead_letter", "The dead letters: stage, reason, and record as it was. Those of a source that rejects deliveries are among them.").Schema(records)
-	f.Node(&e.rejected, "rejected", "The messages that the source was told to reject, since the beginning.").Schema(records)
+	f.Node(&e.rejected, "rejected", "The messages that sources were told to reject, since the beginning, each behind record.").Schema(records)
 	f.Node(&e.receipts, "receipts", "The answers to reload: outcome, reason, stages and what else a receipt has.").Schema(records)
 	f.Node(&e.ledger, "ledger", "Counts of stages, sources and sinks by their names, since the flow was started: in, passed, absorbed, filtered, late, dead, held, emitted.").Schema(map[string]any{
 		"type": "object", "additionalProperties": map[string]any{"type": "object", "additionalProperties": map[string]any{"type": "integer"}},

@@ -122,7 +122,8 @@ type sink struct{ *inbox }
 var _ stage.Sink = sink{}
 
 func (i *inbox) spec(real stage.SinkSpec) stage.SinkSpec {
-	return stage.SinkSpec{New: func(stage.Runtime) stage.Sink { return sink{i} }, Text: real.Text, Lazy: real.Lazy}
+	real.New, real.Terminal = func(stage.Runtime) stage.Sink { return sink{i} }, false
+	return real
 }
 
 func (s sink) Open(context.Context) error { return nil }

@@ -177,27 +177,33 @@ func (r *runner) one(res *Result) {
 		res.Failures = []Failure{{Span: res.Test.Span, Message: err.Error()}}
 		return
 	}
-	one := &run{test: res.Test, src: src, seed: r.Seed, update: r.Update, write: writeFile}
-	done := make(chan error, 1)
-	go func() {
-		done <- Run(res.Test.setup(src, r.compile(res)), func(b *Bench) error {
-			err := one.script(b)
-			res.Passes, res.Plan = b.passes(), b.Plan()
-			return err
-		})
-	}()
+	done := make(chan *Result, 1) // of its own, which a test that hangs may go on to change
+	go func() { done <- r.play(res, src) }()
 	timer := time.NewTimer(r.Timeout)
 	defer timer.Stop()
 	select {
-	case err := <-done:
-		res.Failures = one.failures
-		if err != nil {
-			res.Failures = append(res.Failures, Failure{Span: res.Test.Span, Message: one.restarted(err).Error()})
-		}
+	case played := <-done:
+		*res = *played
 	case <-timer.C:
 		res.Failures = []Failure{{Span: res.Test.Span, Message: fmt.Sprintf("the test has not come to its end within %v of real time", r.Timeout)}}
 	}
 	res.Elapsed = time.Since(began)
+}
+
+// play runs a test, and returns what res is to become.
+func (r *runner) play(res *Result, src []byte) *Result {
+	out := &Result{Test: res.Test, Variant: res.Variant}
+	one := &run{test: res.Test, src: src, seed: r.Seed, update: r.Update, write: writeFile}
+	err := Run(res.Test.setup(src, r.compile(res)), func(b *Bench) error {
+		err := one.script(b)
+		out.Passes, out.Plan = b.passes(), b.Plan()
+		return err
+	})
+	out.Failures = one.failures
+	if err != nil {
+		out.Failures = append(out.Failures, Failure{Span: res.Test.Span, Message: one.restarted(err).Error()})
+	}
+	return out
 }
 
 func (r *runner) source(path string) ([]byte, error) {

@@ -268,8 +268,12 @@ func (b *builder) partition(n *plan.Partition, lanes []<-chan any) []<-chan any 
 		row = g.config.Ledger.Row("partition", n.Name)
 	}
 	out := make([][]<-chan any, n.Lanes)
+	tick := g.plan.Tick
+	if g.config.Steady {
+		tick = 0
+	}
 	for lane, in := range lanes {
-		s := newSplitter(n, n.Lanes, g.plan.Batch, g.plan.Tick, row)
+		s := newSplitter(n, n.Lanes, g.plan.Batch, tick, row)
 		s.meter = g.meter(row, lane)
 		s.spot = g.config.Taps.spot(n.Name)
 		for l, o := range s.outs {

@@ -34,7 +34,10 @@ type Config struct {
 	Intakes []*Intake
 	// Workers is how many goroutines decode the payloads of a source; 0: one per CPU.
 	Workers int
-	// Steady has a sink that fails be tried again without jitter.
+	// Steady has the graph do the same at every run over the same input, for
+	// tests: a sink that fails is tried again without jitter, and lanes without
+	// records hear of the time with every batch rather than once a tick, so that
+	// a watermark has closed what it closes once its record is through.
 	Steady bool
 	// Left is told of every record that leaves the flow as a dead letter or
 	// late, before it is written or its delivery is noted as rejected: again
