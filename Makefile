@@ -31,10 +31,11 @@ unit: ## the tests, with the race detector and in random order; finds or starts 
 flowtests: build ## the tests of the shipped flows and of testdata/suite, with 1 and 8 lanes, batches of 1 and 1000
 	$(BIN)/telluride test --matrix flows testdata/suite | grep -v '^ok  '; exit $${PIPESTATUS[0]}
 
-soak: soak-model ## soak-model, and the harness of faults and a thousand changes, long; HARNESS_EVENTS, HARNESS_MESSAGES, HARNESS_SEED
+soak: soak-model ## soak-model, and the harnesses of changes, faults and crashes, long; HARNESS_EVENTS, HARNESS_CRASHES, HARNESS_SEED
 	@tools/broker ensure >/dev/null && \
 	HARNESS_EVENTS=$(or $(HARNESS_EVENTS),1600) HARNESS_MESSAGES=$(or $(HARNESS_MESSAGES),160000) \
-	$(GO) test -race -count=1 -timeout 0 -run '^TestHarness$$' -v ./cmd/telluride
+	HARNESS_CRASHES=$(or $(HARNESS_CRASHES),100) \
+	$(GO) test -race -count=1 -timeout 0 -run '^(TestHarness|TestCrashes)$$' -v ./cmd/telluride
 
 pause: ## how long a change holds up the output, as a consumer sees it; HARNESS_PAUSE=200 changes
 	@tools/broker ensure >/dev/null && \
