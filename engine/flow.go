@@ -31,7 +31,8 @@ type Flow struct {
 	once    sync.Once
 	done    chan struct{}
 	replace chan replacing
-	waiting *replacing // taken while no graph ran
+	waiting *replacing        // taken while no graph ran
+	wasOpen map[string]string // signatures of sources that have been open, by name
 	// published is what the goroutine of the flow has others publish.
 	published publishing
 
@@ -230,7 +231,17 @@ func (f *Flow) newGraph(p *plan.Plan, before bool) *topology.Graph {
 func (f *Flow) newIntake(p *plan.Plan, src *plan.Source) *topology.Intake {
 	rt := f.engine.runtime(f)
 	rt.Name, rt.MaxBatch = src.Name, topology.MaxBatch(p, src)
+	rt.Reopened = src.Signature != "" && f.wasOpen[src.Name] == src.Signature
 	return topology.NewIntake(src.Name, src.Spec.New(rt))
+}
+
+// opened notes that a source has been open. A change that keeps its session
+// makes it anew only when that is lost.
+func (f *Flow) opened(src *plan.Source) {
+	if f.wasOpen == nil {
+		f.wasOpen = map[string]string{}
+	}
+	f.wasOpen[src.Name] = src.Signature
 }
 
 // open opens the sources at the positions of the last commit.
@@ -246,6 +257,7 @@ func (f *Flow) open(ctx context.Context) ([]*topology.Intake, error) {
 		if err := in.Open(ctx, last.Positions[src.Name].Bytes); err != nil {
 			return intakes, err
 		}
+		f.opened(src)
 		intakes = append(intakes, in)
 	}
 	return intakes, nil

@@ -290,6 +290,7 @@ func (f *Flow) changeIntakes(ctx context.Context, old *running, next *plan.Plan,
 		if err := in.Open(ctx, position); err != nil {
 			return nil, opened, err
 		}
+		f.opened(src)
 		all, opened = append(all, in), append(opened, in)
 	}
 	return all, opened, nil

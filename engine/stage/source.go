@@ -123,6 +123,9 @@ type Runtime struct {
 	// Resumed says that the flow goes on from a commit, or after an abort: a
 	// sink must then keep what it wrote before.
 	Resumed bool
+	// Reopened says that a source with this very configuration has been open
+	// before: what is missing now was there, and may come back.
+	Reopened bool
 	// Stdin and Stdout are the program's; nil: those of the process.
 	Stdin  io.Reader
 	Stdout io.Writer

@@ -50,6 +50,9 @@ func newSource(c *sourceConfig, rt stage.Runtime) *source {
 	if rt.MaxBatch <= 0 {
 		rt.MaxBatch = 512
 	}
+	if rt.Reopened {
+		c.opened.Store(true)
+	}
 	return &source{config: c, rt: rt}
 }
 

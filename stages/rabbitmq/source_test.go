@@ -249,6 +249,21 @@ func TestADeletedQueueIsWaitedForOrDeclaredAgain(t *testing.T) {
 	}
 }
 
+// A change that keeps a session gives the source another configuration, which
+// has never been open itself.
+func TestAMissingQueueIsWaitedForBehindAChange(t *testing.T) {
+	b := realBroker(t)
+	spec, _, _, problems := built(Source(), fmt.Sprintf("rabbitmq: {url: %q, queue: %s}", b.url, b.name()))
+	if problems != "" {
+		t.Fatal(problems)
+	}
+	rt, _ := runtimeOf("src")
+	rt.Reopened = true
+	if err := spec.New(rt).Open(t.Context(), nil); !stage.IsTransient(err) || !strings.Contains(err.Error(), "no queue") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestWhatWaitingDoesNotCureIsFinal(t *testing.T) {
 	b := realBroker(t)
 	uri, err := amqp.ParseURI(b.url)
