@@ -34,7 +34,7 @@ var layers = []struct{ pkg, may string }{
 	{"engine/publish", "clock plan record stage telemetry telemetry/wire"},
 	{"engine/topology", "clock deadletter expr record stage plan checkpoint telemetry"},
 	{"engine/change", "conf diag plan"},
-	{"engine/api", "change diag plan telemetry"},
+	{"engine/api", "change deadletter diag plan telemetry"},
 	{"engine", "change clock diag record stage plan checkpoint publish telemetry topology"},
 	{"engine/flowtest", "change checkpoint clock conf diag engine expr fixture flow plan record stage telemetry topology"},
 	{"engine/stagetest", "clock conf diag expr record stage"},

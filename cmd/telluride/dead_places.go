@@ -91,6 +91,45 @@ func inDeadPlaces(ctx context.Context, places []deadPlace, rt stage.Runtime, wor
 	return nil
 }
 
+// selectIn calls each for the letters that are meant, in all places, up to the
+// filter's limit.
+func selectIn(ctx context.Context, of *deadOf, f deadletter.Filter, each func(*deadletter.Letter) error, note func(deadPlace, deadletter.Left)) error {
+	left := f
+	return inDeadPlaces(ctx, of.places, deadRuntime(of.flow, false), func(place deadPlace, s deadletter.Store) error {
+		if f.Limit > 0 && left.Limit == 0 {
+			return nil
+		}
+		unseen, err := deadletter.Select(ctx, s, left, func(l *deadletter.Letter) error {
+			if f.Limit > 0 {
+				left.Limit--
+			}
+			return each(l)
+		})
+		note(place, unseen)
+		return err
+	})
+}
+
+// settleIn replays or drops letters in all places, up to the filter's limit.
+func settleIn(ctx context.Context, of *deadOf, f deadletter.Filter,
+	work func(deadletter.Store, deadletter.Filter) (deadletter.Result, error), note func(deadPlace, deadletter.Left),
+) (all deadletter.Result, err error) {
+	left := f
+	err = inDeadPlaces(ctx, of.places, deadRuntime(of.flow, true), func(place deadPlace, s deadletter.Store) error {
+		if f.Limit > 0 {
+			if left.Limit = f.Limit - all.Done - all.Repeats; left.Limit <= 0 {
+				return nil
+			}
+		}
+		r, err := work(s, left)
+		all.Done += r.Done
+		all.Repeats += r.Repeats
+		note(place, r.Left)
+		return err
+	})
+	return all, err
+}
+
 // intoSources sends each letter to the source that it came from.
 type intoSources struct {
 	plan   *plan.Plan

@@ -56,31 +56,24 @@ func (p *program) listDead(f *deadFlags, of *deadOf) error {
 // eachDead calls each for the letters that are meant, in all places.
 func (p *program) eachDead(ctx context.Context, f *deadFlags, of *deadOf, each func(*deadletter.Letter) error) error {
 	warnOfPeeking(p.stderr, of.places)
-	filter := f.filter
-	err := inDeadPlaces(ctx, of.places, deadRuntime(of.flow, false), func(place deadPlace, s deadletter.Store) error {
-		if f.filter.Limit > 0 && filter.Limit == 0 {
-			return nil
-		}
-		left, err := deadletter.Select(ctx, s, filter, func(l *deadletter.Letter) error {
-			if filter.Limit > 0 {
-				filter.Limit--
-			}
-			return each(l)
-		})
-		p.noteLeft(place, left)
-		return err
-	})
-	return failedOrNil(err)
+	return failedOrNil(selectIn(ctx, of, f.filter, each, p.noteLeft))
 }
 
 // noteLeft says what was not shown.
 func (p *program) noteLeft(place deadPlace, left deadletter.Left) {
+	for _, note := range leftNotes(place, left) {
+		fmt.Fprintln(p.stderr, "note: "+note)
+	}
+}
+
+func leftNotes(place deadPlace, left deadletter.Left) (notes []string) {
 	if left.Foreign > 0 {
-		fmt.Fprintf(p.stderr, "note: %s: %s no dead letters\n", place.what, pluralAre(left.Foreign, "line"))
+		notes = append(notes, fmt.Sprintf("%s: %s no dead letters", place.what, pluralAre(left.Foreign, "line")))
 	}
 	if left.Unread {
-		fmt.Fprintf(p.stderr, "note: %s holds more than are taken out at a time; what is behind was not looked at\n", place.what)
+		notes = append(notes, place.what+" holds more than are taken out at a time; what is behind was not looked at")
 	}
+	return notes
 }
 
 func pluralAre(n int, noun string) string {
@@ -189,20 +182,7 @@ func (p *program) settleDead(ctx context.Context, f *deadFlags, of *deadOf, did 
 	work func(deadletter.Store, deadletter.Filter) (deadletter.Result, error), closing func() error,
 ) error {
 	warnOfPeeking(p.stderr, of.places)
-	var all deadletter.Result
-	filter := f.filter
-	err := inDeadPlaces(ctx, of.places, deadRuntime(of.flow, true), func(place deadPlace, s deadletter.Store) error {
-		if f.filter.Limit > 0 {
-			if filter.Limit = f.filter.Limit - all.Done - all.Repeats; filter.Limit == 0 {
-				return nil
-			}
-		}
-		r, err := work(s, filter)
-		all.Done += r.Done
-		all.Repeats += r.Repeats
-		p.noteLeft(place, r.Left)
-		return err
-	})
+	all, err := settleIn(ctx, of, f.filter, work, p.noteLeft)
 	err = errors.Join(err, closing())
 	if f.json {
 		_ = writeJSON(p.stdout, map[string]int{did: all.Done, "repeats": all.Repeats}) // the error behind it says more

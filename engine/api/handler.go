@@ -97,7 +97,7 @@ func (a *API) routes() []route {
 func (a *API) handler(readOnly bool) http.Handler {
 	mux := http.NewServeMux()
 	byPath := map[string]methods{}
-	for _, r := range a.routes() {
+	for _, r := range append(a.routes(), a.deadRoutes()...) {
 		m := byPath[r.path]
 		if m == nil {
 			m = methods{}
