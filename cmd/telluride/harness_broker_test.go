@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
-
 	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/stages/rabbitmq"
 )
@@ -118,7 +116,7 @@ func (h *harness) refusedCheck() {
 			}
 			ids = append(ids, d.MessageId)
 			if d.Headers["x-first-death-reason"] != "rejected" {
-				h.score.unexpected("a change that was refused came with the headers %v", amqp.Table(d.Headers))
+				h.score.unexpected("a change that was refused came with the headers %v", d.Headers)
 			}
 		}
 	}

@@ -130,7 +130,7 @@ func free(t testing.TB, n int) (ports []int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
+		defer func() { _ = l.Close() }() // nothing was sent
 		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
 	return ports
@@ -187,7 +187,7 @@ func (n *Node) startEpmd(port int) {
 		n.t.Fatalf("start epmd: %v", err)
 	}
 	n.t.Cleanup(func() {
-		in.Close()
+		_ = in.Close() // it may be gone already
 		_ = cmd.Wait() // it ends by a signal
 	})
 	n.await("epmd", 10*time.Second, func() bool { return listens("127.0.0.1", port) })
@@ -198,7 +198,7 @@ func listens(host string, port int) bool {
 	if err != nil {
 		return false
 	}
-	c.Close()
+	_ = c.Close() // nothing was sent
 	return true
 }
 
@@ -274,7 +274,7 @@ func (n *Node) end() {
 		return
 	}
 	_ = n.cmd.Process.Kill()
-	n.shell.Close()
+	_ = n.shell.Close() // the node may have closed it
 	<-n.ended
 }
 
