@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/telluride-stream/telluride/engine/api"
+	"github.com/telluride-stream/telluride/engine/telemetry/prom"
 )
 
 const (
@@ -188,6 +189,7 @@ func (r *runner) serveWeb(w *web, a *api.API) *service {
 		routes = a.ReadOnly()
 	}
 	site.Handle("/", routes)
+	site.Handle("GET /metrics", prom.Handler(func() []prom.Flow { return scrape(r.host) }))
 	site.HandleFunc("/debug/pprof/", pprof.Index)
 	site.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	site.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -61,7 +61,7 @@ type Node struct {
 // Partitions and routes, which only send records on, are none.
 func NodesOf(s telemetry.Snapshot) (all []Node) {
 	for _, one := range s.Stages {
-		kind := ""
+		var kind string
 		switch one.Role {
 		case telemetry.Source:
 			kind = "producer"
