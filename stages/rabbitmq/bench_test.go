@@ -78,8 +78,9 @@ func newBench(tb testing.TB) *bench {
 	return b
 }
 
-// fill puts n readings of about 130 bytes into the queue, and empties the other.
-func (b *bench) fill(n int) {
+// fill puts n readings of about 130 bytes, of so many sensors, into the queue,
+// and empties the other.
+func (b *bench) fill(n, sensors int) {
 	b.tb.Helper()
 	ch, err := b.conn.Channel()
 	if err != nil {
@@ -95,7 +96,7 @@ func (b *bench) fill(n int) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var last *amqp.DeferredConfirmation
 	for i := range n {
-		s := rnd.IntN(1000)
+		s := rnd.IntN(sensors)
 		last, err = ch.PublishWithDeferredConfirm("", b.in, false, false, amqp.Publishing{
 			ContentType: "application/json", DeliveryMode: amqp.Transient,
 			Body: fmt.Appendf(nil, `{"device_id":"device_%d","line_id":"line_%d","reading":%.3f,"sensor_id":"sensor_%06d","timestamp":"2026-01-01T00:00:00.%03dZ"}`, s%7, s%3, 70+rnd.NormFloat64()*5, s, i%1000),
@@ -248,34 +249,40 @@ func (b *bench) bareLoop(n int) time.Duration {
 
 // BenchmarkPass runs a pass-through with confirms and the bare loop in turn.
 func BenchmarkPass(b *testing.B) {
-	const n = 30_000
+	const n, sensors = 50_000, 1000
 	k := newBench(b)
 	var ours, bare cost
 	for b.Loop() {
-		k.fill(n)
+		k.fill(n, sensors)
 		ours.add(func() time.Duration { return k.run(passFlow, n) })
 		if left, came := k.count(k.in), k.count(k.out); left != 0 || came != n {
 			b.Fatalf("%d left, %d came", left, came)
 		}
-		k.fill(n)
+		k.fill(n, sensors)
 		bare.add(func() time.Duration { return k.bareLoop(n) })
 	}
 	report(b, n, ours, bare)
 }
 
-// BenchmarkAggregate runs consume → aggregate → publish and a bare consumer in
-// turn.
+// BenchmarkAggregate runs consume → aggregate → publish and a bare consumer,
+// which publishes nothing, in turn. Each sensor makes one more message a second.
 func BenchmarkAggregate(b *testing.B) {
-	const n = 50_000
+	for _, sensors := range []int{100, 1000} {
+		b.Run(fmt.Sprintf("sensors=%d", sensors), func(b *testing.B) { aggregate(b, sensors) })
+	}
+}
+
+func aggregate(b *testing.B, sensors int) {
+	const n = 100_000
 	k := newBench(b)
 	var ours, bare cost
 	for b.Loop() {
-		k.fill(n)
+		k.fill(n, sensors)
 		ours.add(func() time.Duration { return k.run(aggregateFlow, n) })
 		if left := k.count(k.in); left != 0 {
 			b.Fatalf("%d left", left)
 		}
-		k.fill(n)
+		k.fill(n, sensors)
 		bare.add(func() time.Duration { return k.bareConsumer(n) })
 	}
 	report(b, n, ours, bare)

@@ -14,6 +14,7 @@ import (
 type wire struct {
 	net.Conn
 	in       *bufio.Reader // for one Read at a time, as the client does
+	steady   bool          // what comes now comes steadily, in small pieces
 	deadline atomic.Int64  // for reading, Unix nanoseconds; 0: none
 
 	mu     sync.Mutex // guards what is below, and the order of what is sent
@@ -25,6 +26,9 @@ type wire struct {
 const (
 	wireIn  = 32 << 10
 	wireOut = 64 << 10
+	// A broker with much to send does so in pieces of about 1,400 bytes.
+	wirePiece = 1 << 10
+	gather    = 500 * time.Microsecond
 	// wireSlack is by how much a read deadline may come too early. It is a
 	// small part of the heartbeats that it is made of.
 	wireSlack = 100 * time.Millisecond
@@ -34,7 +38,22 @@ func newWire(c net.Conn) *wire {
 	return &wire{Conn: c, in: bufio.NewReaderSize(c, wireIn)}
 }
 
-func (w *wire) Read(b []byte) (int, error) { return w.in.Read(b) }
+// Read reads ahead. While much comes in small pieces it waits for more of
+// them: waking up for each piece costs more, here and at the broker, than what
+// is in it.
+func (w *wire) Read(b []byte) (int, error) {
+	if w.in.Buffered() > 0 {
+		return w.in.Read(b)
+	}
+	if w.steady {
+		time.Sleep(gather)
+	}
+	start := time.Now()
+	n, err := w.in.Read(b)
+	got := n + w.in.Buffered()
+	w.steady = got >= wirePiece && got < wireIn/2 && time.Since(start) < gather
+	return n, err
+}
 
 // Write sends b, or keeps it while the wire is corked. The error of what was
 // kept comes with a later Write, or with uncork.

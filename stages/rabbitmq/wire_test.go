@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -106,6 +107,37 @@ func TestAWireReadsAhead(t *testing.T) {
 	}
 	if s.reads != 1 {
 		t.Errorf("%d reads of the socket", s.reads)
+	}
+}
+
+// pieces gives at most so many bytes at a time.
+type pieces struct{ size int }
+
+func (p pieces) Read(b []byte) (int, error) { return min(p.size, len(b)), nil }
+
+func TestAWireWaitsForMoreOfWhatComesInSmallPieces(t *testing.T) {
+	for _, c := range []struct {
+		size  int
+		waits bool
+	}{{wirePiece - 1, false}, {wirePiece, true}, {wireIn/2 - 1, true}, {wireIn / 2, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWire(&socket{reader: pieces{c.size}})
+			var took []time.Duration
+			for range 3 {
+				start := time.Now()
+				if n, err := io.ReadFull(w, make([]byte, c.size)); n != c.size || err != nil {
+					t.Fatal(n, err)
+				}
+				took = append(took, time.Since(start))
+			}
+			want := []time.Duration{0, 0, 0}
+			if c.waits {
+				want = []time.Duration{0, gather, gather}
+			}
+			if !slices.Equal(took, want) {
+				t.Errorf("%d bytes at a time took %v, want %v", c.size, took, want)
+			}
+		})
 	}
 }
 
