@@ -17,8 +17,11 @@ import (
 // Config is what the flows of an engine share.
 type Config struct {
 	Store checkpoint.Store
-	Clock clock.Clock // nil: the machine's
-	Log   *slog.Logger
+	// Volatile is where flows with durability: memory keep state; nil: a new
+	// [checkpoint.Memory].
+	Volatile checkpoint.Store
+	Clock    clock.Clock // nil: the machine's
+	Log      *slog.Logger
 	// Stdin is what a source reads from standard input; nil: the process's.
 	Stdin io.Reader
 	// Stdout is where sinks that write to standard output do so; Terminal
@@ -38,8 +41,6 @@ type Config struct {
 // Engine runs flows.
 type Engine struct {
 	config Config
-	// volatile keeps what flows with durability: memory have.
-	volatile checkpoint.Store
 
 	mu    sync.Mutex
 	flows []*Flow
@@ -60,7 +61,10 @@ func New(c Config) *Engine {
 	if c.Stdout == nil {
 		c.Stdout = io.Discard
 	}
-	return &Engine{config: c, volatile: checkpoint.NewMemory(), taps: map[string]*topology.Taps{}}
+	if c.Volatile == nil {
+		c.Volatile = checkpoint.NewMemory()
+	}
+	return &Engine{config: c, taps: map[string]*topology.Taps{}}
 }
 
 // Start starts a flow. Its Wait tells how it ends.
@@ -102,7 +106,7 @@ func (e *Engine) tapsOf(flow string) *topology.Taps {
 // store is where a flow's state and positions are kept.
 func (e *Engine) store(p *plan.Plan) checkpoint.Store {
 	if p.Durability == "memory" {
-		return e.volatile
+		return e.config.Volatile
 	}
 	return e.config.Store
 }

@@ -125,7 +125,7 @@ func (p *program) run(paths []string, fl runFlags) error {
 		return failed(err)
 	}
 	defer state.close()
-	store, closeStore, err := state.store(flows, r.log)
+	kept, err := state.open(r.log)
 	if err != nil {
 		return failed(err)
 	}
@@ -135,7 +135,7 @@ func (p *program) run(paths []string, fl runFlags) error {
 				r.log.Error("tidy the state", "error", err)
 			}
 		}
-		if err := closeStore(); err != nil {
+		if err := kept.close(); err != nil {
 			r.log.Error("close the state", "error", err)
 		}
 	}()
@@ -149,8 +149,8 @@ func (p *program) run(paths []string, fl runFlags) error {
 		r.log.Warn("telluride status and apply cannot reach this run", "error", err)
 	}
 	r.host = engine.NewHost(engine.HostConfig{
-		Engine:  engine.Config{Store: store, Log: r.log, Stdout: con.Stdout(), Terminal: con.outTerm, Width: width(p.stdout)},
-		Compile: p.compiler(fl.settings), DrainTimeout: fl.drainTimeout, Told: r.told,
+		Engine:  engine.Config{Store: kept.lasting, Volatile: kept.volatile, Log: r.log, Stdout: con.Stdout(), Terminal: con.outTerm, Width: width(p.stdout)},
+		Compile: keeping(state, p.compiler(fl.settings)), DrainTimeout: fl.drainTimeout, Told: r.told,
 	})
 	r.changes = newChanges(r.host, r.told)
 	p.askForInput(con, flows)
@@ -173,6 +173,7 @@ func (p *program) run(paths []string, fl runFlags) error {
 func (r *runner) openState(p *program, paths []string, flows []loaded) (*stateFolder, error) {
 	state, chosen, err := p.openState(r.flags.stateDir, paths)
 	onDisk := slices.ContainsFunc(flows, func(f loaded) bool { return f.plan.Durability == "disk" })
+	loses := slices.ContainsFunc(flows, func(f loaded) bool { return needsDisk(f.plan) })
 	switch {
 	case err == nil:
 		return state, nil
@@ -180,6 +181,8 @@ func (r *runner) openState(p *program, paths []string, flows []loaded) (*stateFo
 		return nil, fmt.Errorf("%w; end that run, or give this one a folder of its own with --state-dir", err)
 	case chosen:
 		return nil, err
+	case loses:
+		return nil, fmt.Errorf("%w; name another folder with --state-dir: without one, what was acknowledged would be lost with the process, unless the flow says durability: memory", err)
 	case onDisk:
 		r.log.Warn("state is kept in memory, and telluride status and apply cannot reach this run", "error", err)
 	default:

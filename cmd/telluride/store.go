@@ -5,32 +5,57 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/telluride-stream/telluride/engine/checkpoint"
 )
 
-// store opens what a run keeps its state in: a folder in its state folder, or
-// memory (nil) when every flow says so, or when there is no such folder.
-// close removes a folder in which nothing is kept at the end.
-func (s *stateFolder) store(flows []loaded, log *slog.Logger) (store checkpoint.Store, closing func() error, err error) {
-	onDisk := slices.ContainsFunc(flows, func(f loaded) bool { return f.plan.Durability == "disk" })
-	if s == nil || !onDisk {
-		return nil, func() error { return nil }, nil
-	}
-	dir := filepath.Join(s.dir, "store")
-	p, err := checkpoint.Open(dir, checkpoint.Options{Log: log})
-	if err != nil {
-		return nil, nil, err
-	}
-	return p, func() error {
-		kept, err := p.Flows()
-		if closing := p.Close(); err != nil || closing != nil {
-			return errors.Join(err, closing)
+// storeName is the folder of the state store in a state folder.
+const storeName = "store"
+
+// stores are what a run keeps its state in.
+type stores struct {
+	// lasting is on disk; in memory when there is no place for it.
+	lasting  checkpoint.Store
+	volatile *checkpoint.Pebble
+	disk     *checkpoint.Pebble // lasting, when it is on disk
+	dir      string
+}
+
+// open opens the stores of a run in its state folder; s is nil when there is
+// none.
+func (s *stateFolder) open(log *slog.Logger) (*stores, error) {
+	all := &stores{}
+	if s != nil {
+		var err error
+		all.dir = filepath.Join(s.dir, storeName)
+		if all.disk, err = checkpoint.Open(all.dir, checkpoint.Options{Log: log}); err != nil {
+			return nil, err
 		}
-		if len(kept) == 0 {
-			return os.RemoveAll(dir)
+		all.lasting = all.disk
+	}
+	var err error
+	if all.volatile, err = checkpoint.OpenMemory(log); err != nil {
+		return nil, errors.Join(err, all.close())
+	}
+	if all.lasting == nil {
+		all.lasting = all.volatile
+	}
+	return all, nil
+}
+
+// close closes the stores, and removes the one on disk when nothing is kept in
+// it.
+func (s *stores) close() error {
+	var errs []error
+	if s.volatile != nil {
+		errs = append(errs, s.volatile.Close())
+	}
+	if s.disk != nil {
+		kept, err := s.disk.Flows()
+		errs = append(errs, err, s.disk.Close())
+		if errors.Join(errs...) == nil && len(kept) == 0 {
+			errs = append(errs, os.RemoveAll(s.dir))
 		}
-		return nil
-	}, nil
+	}
+	return errors.Join(errs...)
 }

@@ -8,8 +8,9 @@ import (
 	"sync"
 )
 
-// Memory is a store that ends with the process: the contract of [Store]
-// written down in the simplest way.
+// Memory is the contract of [Store] written down in the simplest way: what
+// Pebble is compared with, and a store for tests whose time is scripted. Flows
+// with durability: memory have [OpenMemory].
 type Memory struct {
 	mu    sync.Mutex
 	flows map[string]*memoryFlow

@@ -112,6 +112,12 @@ func Open(dir string, o Options) (*Pebble, error) {
 	return p, nil
 }
 
+// OpenMemory opens a new store that ends with the process: the same code on a
+// file system in memory.
+func OpenMemory(log *slog.Logger) (*Pebble, error) {
+	return Open("memory", Options{FS: vfs.NewMem(), Log: log})
+}
+
 func lock(dir string, disk vfs.FS) (*pebble.Lock, error) {
 	l, err := pebble.LockDirectory(dir, disk)
 	if err == nil {
