@@ -16,6 +16,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/diag"
+	"github.com/telluride-stream/telluride/engine/inspect"
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/telemetry"
 	"github.com/telluride-stream/telluride/engine/topology"
@@ -344,10 +345,7 @@ func hash(src []byte) string {
 }
 
 // setting is the value of a param that was set, and where it came from.
-type setting struct {
-	Value string `json:"value"`
-	From  string `json:"from"`
-}
+type setting = inspect.Setting
 
 func values(set map[string]setting) map[string]string {
 	all := map[string]string{}
@@ -367,7 +365,7 @@ func with(set map[string]setting, c change.Change) map[string]setting {
 		delete(all, name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
-		all[name] = setting{c.Set[name], c.From}
+		all[name] = setting{Value: c.Set[name], From: c.From}
 	}
 	return all
 }

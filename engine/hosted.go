@@ -15,6 +15,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/diag"
+	"github.com/telluride-stream/telluride/engine/inspect"
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/stage"
 )
@@ -48,6 +49,8 @@ type hosted struct {
 type job struct {
 	change change.Change
 	answer chan<- change.Receipt
+	// edit is done instead of a change, in its turn.
+	edit func()
 	// problems are why a message is no change; with errors it is rejected.
 	problems diag.List
 }
@@ -64,16 +67,11 @@ type version struct {
 }
 
 // remembered is the form in which the store keeps a version.
-type remembered struct {
-	Base   string             `json:"base"`
-	Source []byte             `json:"source"`
-	Set    map[string]setting `json:"set,omitempty"`
-	States []plan.State       `json:"states,omitempty"`
-}
+type remembered = inspect.Version
 
 // Keys of a flow's control data.
 const (
-	controlVersion  = "version"
+	controlVersion  = inspect.ControlVersion
 	controlReceipts = "receipts"
 	controlPending  = "pending"
 )
@@ -114,7 +112,7 @@ func (f *hosted) become(v version) {
 func (h *Host) recall(f *hosted, p *plan.Plan, src []byte, flags map[string]string, origin string) (version, diag.List) {
 	v := version{plan: p, source: src, base: hash(src), set: map[string]setting{}}
 	for name, value := range flags {
-		v.set[name] = setting{value, "flag"}
+		v.set[name] = setting{Value: value, From: "flag"}
 	}
 	control, err := h.engine.config.Store.Control(origin)
 	if err != nil {
@@ -208,6 +206,10 @@ func (f *hosted) work() {
 		case j, ok := <-f.jobs:
 			if !ok {
 				return
+			}
+			if j.edit != nil {
+				j.edit()
+				continue
 			}
 			if f.do(j) == change.Pending {
 				retry.Reset(pendingRetry)
@@ -323,7 +325,7 @@ func (v version) remember() ([]checkpoint.Change, error) {
 	set := maps.Clone(v.set)
 	// Flags are for one run.
 	maps.DeleteFunc(set, func(_ string, s setting) bool { return s.From == "flag" })
-	text, err := json.Marshal(remembered{v.base, v.source, set, plan.States(v.plan)})
+	text, err := json.Marshal(remembered{Base: v.base, Source: v.source, Set: set, States: plan.States(v.plan)})
 	return []checkpoint.Change{{Key: controlVersion, Value: text}}, err
 }
 

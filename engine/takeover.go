@@ -18,6 +18,8 @@ type Replacement struct {
 	Diff plan.Diff
 	// Control is stored together with the change.
 	Control []checkpoint.Change
+	// Edits change the state of stages by hand, by name.
+	Edits map[string]checkpoint.Edit
 	// Timeout bounds the wait for sinks to open, and the drain.
 	Timeout time.Duration
 }
@@ -145,7 +147,7 @@ func (f *Flow) adopt(r Replacement) error {
 	err := g.Preflight(limit)
 	var deltas []*checkpoint.Delta
 	if err == nil {
-		deltas, err = g.Restore(takeovers(signaturesOf(f.Plan), r.Plan, r.Diff.Stages))
+		deltas, err = g.Restore(r.takeovers(f.Plan))
 	}
 	if closing := g.Discard(); closing != nil {
 		f.log.Warn("a sink of the new version could not be closed", "error", closing)
@@ -214,7 +216,7 @@ func (t *takeover) prepare(ctx context.Context) (err error) {
 			return fmt.Errorf("emit what %v held: %w", names, err)
 		}
 	}
-	deltas, err := t.next.Restore(takeovers(signaturesOf(t.old.plan), t.Plan, t.Diff.Stages))
+	deltas, err := t.next.Restore(t.takeovers(t.old.plan))
 	if err != nil {
 		return err
 	}
@@ -247,7 +249,7 @@ func (f *Flow) commitChange(r Replacement, deltas []*checkpoint.Delta) error {
 	if err != nil {
 		return fmt.Errorf("read the last commit: %w", err)
 	}
-	if ok {
+	if ok || len(deltas) > 0 {
 		last.Flow, last.Deltas = r.Plan.Name, deltas
 		if store == f.engine.config.Store {
 			last.Control = r.Control
@@ -320,6 +322,17 @@ func signaturesOf(p *plan.Plan) map[string]string {
 		signatures[s.Name] = s.Signature
 	}
 	return signatures
+}
+
+// takeovers says what becomes of each stage's state.
+func (r *Replacement) takeovers(old *plan.Plan) map[string]topology.Takeover {
+	how := takeovers(signaturesOf(old), r.Plan, r.Diff.Stages)
+	for name, edit := range r.Edits {
+		one := how[name]
+		one.Edit = &edit
+		how[name] = one
+	}
+	return how
 }
 
 // takeovers says what a change makes of each stage's state, which was written

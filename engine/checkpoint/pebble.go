@@ -38,6 +38,9 @@ type Options struct {
 	// FS is where the folder is; nil: the disk. vfs.NewMem() keeps everything
 	// in memory, for flows whose state may end with the process.
 	FS vfs.FS
+	// ReadOnly opens a folder that is there, and leaves it as it is. What would
+	// write returns an error.
+	ReadOnly bool
 	// Log gets failures and write stalls as they happen.
 	Log *slog.Logger
 
@@ -99,14 +102,18 @@ func Open(dir string, o Options) (*Pebble, error) {
 	p := &Pebble{dir: dir, log: o.Log}
 	p.idle.L = &p.mu
 	p.disk = &haltingFS{FS: o.FS, store: p}
-	if err := o.FS.MkdirAll(dir, folderMode); err != nil {
+	if o.ReadOnly {
+		if _, err := o.FS.Stat(dir); err != nil {
+			return nil, fmt.Errorf("open state folder: %w", err)
+		}
+	} else if err := o.FS.MkdirAll(dir, folderMode); err != nil {
 		return nil, fmt.Errorf("create state folder: %w", err)
 	}
 	var err error
 	if p.lock, err = lock(dir, p.disk); err != nil {
 		return nil, err
 	}
-	if err := p.open(o.memTable); err != nil {
+	if err := p.open(&o); err != nil {
 		return nil, errors.Join(err, p.lock.Close())
 	}
 	return p, nil
@@ -132,11 +139,13 @@ func lock(dir string, disk vfs.FS) (*pebble.Lock, error) {
 	return nil, fmt.Errorf("lock state folder %s: %w", dir, err)
 }
 
-func (p *Pebble) open(memTable uint64) error {
-	db, err := pebble.Open(p.dir, p.options(memTable))
+func (p *Pebble) open(given *Options) error {
+	o := p.options(given.memTable)
+	o.ReadOnly, o.ErrorIfNotExists = given.ReadOnly, given.ReadOnly
+	db, err := pebble.Open(p.dir, o)
 	if err == nil {
 		p.db = db
-		err = p.checkFormat()
+		err = p.checkFormat(given.ReadOnly)
 	}
 	p.mu.Lock()
 	failed := p.failed
@@ -190,7 +199,7 @@ func (p *Pebble) options(memTable uint64) *pebble.Options {
 
 // checkFormat writes the format into a new store and refuses one that is not
 // of ours.
-func (p *Pebble) checkFormat() error {
+func (p *Pebble) checkFormat(readOnly bool) error {
 	want := fmt.Sprintf("telluride/%d", formatVersion)
 	got, err := p.get(formatKey)
 	switch {
@@ -205,7 +214,7 @@ func (p *Pebble) checkFormat() error {
 	if err != nil {
 		return err
 	}
-	if used {
+	if used || readOnly {
 		return fmt.Errorf("%w: it holds a database that is not telluride's", ErrFormat)
 	}
 	return p.db.Set(formatKey, []byte(want), pebble.Sync)
@@ -222,7 +231,7 @@ func (p *Pebble) explain(doing string, err error) error {
 		return fmt.Errorf("open state folder %s: %w; "+
 			"run the version of telluride that wrote it, or choose another folder", p.dir, err)
 	case pebble.IsCorruptionError(err), errors.Is(err, errMalformed), errors.Is(err, fs.ErrNotExist),
-		errors.Is(err, pebble.ErrDBNotPristine):
+		errors.Is(err, pebble.ErrDBNotPristine), errors.Is(err, pebble.ErrDBDoesNotExist):
 		return fmt.Errorf("state folder %s is %w: %w; restore it from a copy, or move it away: "+
 			"flows then begin anew, without state and positions", p.dir, ErrDamaged, err)
 	}

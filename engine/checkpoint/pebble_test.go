@@ -361,3 +361,60 @@ func TestOnlyAFolderOnDiskIsDurable(t *testing.T) {
 		t.Error("memory is durable")
 	}
 }
+
+// TestReadOnlyLeavesTheFolderAsItIs: also one whose process was killed, whose
+// log is read and not folded into tables.
+func TestReadOnlyLeavesTheFolderAsItIs(t *testing.T) {
+	whole := vfs.NewMem()
+	want := fill(t, whole)
+	killed := vfs.NewCrashableMem()
+	p := open(t, "state", Options{FS: killed, memTable: 64 << 10})
+	for _, c := range script(12) {
+		if err := p.Commit(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, fs := range map[string]vfs.FS{"closed": whole, "killed": killed.CrashClone(vfs.CrashCloneCfg{})} {
+		before := contents(t, fs)
+		p, err := Open("state", Options{FS: fs, ReadOnly: true})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		got, err := dump(p, scriptNames)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if d := difference(got, want[len(want)-1]); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+		if err := p.SetControl("f", []Change{{Key: "k", Value: []byte("v")}}); err == nil {
+			t.Errorf("%s: it was written to", name)
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(name, err)
+		}
+		if d := difference(contents(t, fs), before); d != "" {
+			t.Errorf("%s: a file has changed: %s", name, d)
+		}
+	}
+	for _, o := range []Options{{FS: vfs.NewMem(), ReadOnly: true}} {
+		if _, err := Open("state", o); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a folder that is not there: %v", err)
+		}
+	}
+}
+
+func contents(t *testing.T, fs vfs.FS) map[string]string {
+	t.Helper()
+	files, err := fs.List("state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, f := range files {
+		if f != "LOCK" {
+			all[f] = string(read(t, fs, f))
+		}
+	}
+	return all
+}

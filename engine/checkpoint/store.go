@@ -36,6 +36,14 @@ type Delta struct {
 	bytes   int
 }
 
+// Edit is a change of a stage's state by hand.
+type Edit struct {
+	// Clear drops every key that is not in Keys.
+	Clear bool
+	// Keys are new values; nil drops the key.
+	Keys map[string][]byte
+}
+
 // Change is a new value of a key, or its end when Value is nil.
 type Change struct {
 	Key   string

@@ -109,6 +109,10 @@ type OperatorSpec struct {
 	// again by the stage's name and Signature.
 	Stateful  bool
 	Signature string
+	// Explain turns a value of the state into a JSON object that people can
+	// read, as the results of the stage have it where there are any; nil: the
+	// state is shown as bytes. It may be called while the operators work.
+	Explain func(key string, value []byte) ([]byte, error)
 	// Carry says whether state that was written under another signature can be
 	// taken over, and how: the function turns each of its values into one of
 	// this operator's, or into nil for one that has no place here. nil: never.

@@ -1,6 +1,7 @@
 package stagetest
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -33,6 +34,7 @@ func (c *checked) operators(t *testing.T) {
 		{"a panic makes one dead letter", c.panics},
 		{"a second end is harmless", c.ends},
 		{"damaged state is refused", c.damage},
+		{"state can be read by people", c.explains},
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			for round := range uint64(rounds) {
@@ -197,6 +199,27 @@ func (c *checked) damage(b *built, rnd *rand.Rand) string {
 		l.keys[key] = true
 		if l.run(s[len(s)/2+1:]).panicked != "" {
 			return fmt.Sprintf("behind Restore(%q, %x) it panics: %s", key, bad, l.panicked)
+		}
+	}
+	return ""
+}
+
+// explains has every value of a state turned into JSON for people.
+func (c *checked) explains(b *built, rnd *rand.Rand) string {
+	if !b.operator.Stateful {
+		return ""
+	}
+	if b.operator.Explain == nil {
+		return "its state is bytes that nobody can read: Explain is missing"
+	}
+	l := newLane(b)
+	for _, e := range c.schedule(rnd) {
+		l.step(e)
+		for key, value := range l.state {
+			text, err := b.operator.Explain(key, value)
+			if err != nil || !json.Valid(text) || text[0] != '{' {
+				return fmt.Sprintf("Explain(%q, %x) is %s, %v: no JSON object", key, value, text, err)
+			}
 		}
 	}
 	return ""

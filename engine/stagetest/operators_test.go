@@ -95,6 +95,12 @@ func counting(fault string) *built {
 	b.operator = stage.OperatorSpec{Stateful: true, Makes: true, Text: "counts", Signature: "counter", New: func() stage.Operator {
 		return &counter{fault: fault, counts: map[string]int{}, dirty: map[string]bool{}, shared: &shared}
 	}}
+	b.operator.Explain = func(_ string, value []byte) ([]byte, error) {
+		if fault == "explains nothing" {
+			return nil, nil
+		}
+		return fmt.Appendf(nil, `{"count":%d}`, value[0]), nil
+	}
 	return b
 }
 
@@ -113,6 +119,7 @@ func TestTheSuiteFindsFaults(t *testing.T) {
 		"shares state":           (*checked).padding,
 		"forgets":                (*checked).restarts,
 		"trusts its state":       (*checked).damage,
+		"explains nothing":       (*checked).explains,
 	} {
 		c := &checked{seed: 1}
 		tried := 0
@@ -127,7 +134,7 @@ func TestTheSuiteFindsFaults(t *testing.T) {
 	c := &checked{seed: 1}
 	for i, p := range []property{
 		(*checked).steps, (*checked).memory, (*checked).padding, (*checked).independence, (*checked).restarts,
-		(*checked).panics, (*checked).ends, (*checked).damage,
+		(*checked).panics, (*checked).ends, (*checked).damage, (*checked).explains,
 	} {
 		if problem := p(c, counting(""), c.rnd(uint64(i))); problem != "" {
 			t.Errorf("property %d of an operator that is right: %s", i, problem)

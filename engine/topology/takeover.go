@@ -43,6 +43,8 @@ func (g *Graph) Adopt(intakes []*Intake) { g.config.Intakes = intakes }
 type Takeover struct {
 	// Discard drops it.
 	Discard bool
+	// Edit changes the state by hand; nil: it does not.
+	Edit *checkpoint.Edit
 	// From is the stage that the state is taken from; "": the stage itself.
 	From string
 	// Carry turns a value into one of the new stage, nil for none. nil: as it is.
@@ -75,6 +77,22 @@ func (g *Graph) Restore(how map[string]Takeover) ([]*checkpoint.Delta, error) {
 	}
 	g.built = b
 	return b.deltas, nil
+}
+
+// edits says whether the value of a key that is there is not to be restored,
+// and notes it when the key goes.
+func (t Takeover) edits(key string, delta *checkpoint.Delta) bool {
+	if t.Edit == nil {
+		return false
+	}
+	value, edited := t.Edit.Keys[key]
+	if !edited && !t.Edit.Clear {
+		return false
+	}
+	if value == nil {
+		delta.Delete(key)
+	}
+	return true
 }
 
 func (t Takeover) origin(name string) string {
@@ -111,6 +129,9 @@ func (b *builder) restore(n *plan.Operator) error {
 		if how.From != "" {
 			moved.Delete(key)
 		}
+		if how.edits(key, delta) {
+			return nil
+		}
 		if how.Carry != nil {
 			carried, err := how.Carry(key, value)
 			if err != nil {
@@ -128,6 +149,14 @@ func (b *builder) restore(n *plan.Operator) error {
 		lane := record.Hash(key) % uint64(len(ops))
 		return ops[lane].driver.Restore(key, value)
 	})
+	if err == nil && how.Edit != nil {
+		for key, value := range how.Edit.Keys {
+			if value != nil && err == nil {
+				delta.Put(key, value)
+				err = ops[record.Hash(key)%uint64(len(ops))].driver.Restore(key, value)
+			}
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("restore the state of %s: %w", n.Name, err)
 	}

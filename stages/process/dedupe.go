@@ -3,6 +3,7 @@ package process
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -51,6 +52,7 @@ func (c *dedupeConfig) build(b *stage.Builder) stage.OperatorSpec {
 		},
 		Stateful:  true,
 		Signature: "dedupe by " + key.Text(),
+		Explain:   explainID,
 		Ordered:   true,
 		Text:      "by " + key.Text() + " within " + conf.FormatDuration(c.within),
 	}
@@ -181,13 +183,30 @@ const stateVersion = 1
 
 var errState = errors.New("dedupe: the saved time of an id cannot be read")
 
-func (o *deduper) Restore(key string, value []byte) error {
+func readID(value []byte) (time int64, err error) {
 	if len(value) < 2 || value[0] != stateVersion {
-		return errState
+		return 0, errState
 	}
 	t, n := binary.Varint(value[1:])
 	if n != len(value)-1 {
-		return errState
+		return 0, errState
+	}
+	return t, nil
+}
+
+// explainID is [stage.OperatorSpec.Explain].
+func explainID(_ string, value []byte) ([]byte, error) {
+	t, err := readID(value)
+	if err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(nil, `{"first_seen":%q}`, record.FormatTime(t)), nil
+}
+
+func (o *deduper) Restore(key string, value []byte) error {
+	t, err := readID(value)
+	if err != nil {
+		return err
 	}
 	if known, ok := o.entries[key]; ok {
 		known.time = t

@@ -24,6 +24,7 @@ func build(c *Config, b *stage.Builder) stage.OperatorSpec {
 		Makes:     true,
 		Ordered:   needsOrder(c, s.set),
 		Signature: state.String(),
+		Explain:   s.explain,
 		Carry: func(signature string) (func(string, []byte) ([]byte, error), bool) {
 			return state.carry(s.results.stage, signature)
 		},
