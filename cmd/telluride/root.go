@@ -101,7 +101,7 @@ Exit codes: 0 fine, 1 failed while running, 2 invalid flow or command line.`,
 	}
 	root.SetFlagErrorFunc(unknownFlag)
 	root.AddCommand(
-		newRun(p), newTest(p), newStatus(p), newPlan(p), newApply(p), newDead(p), newValidate(p), newGraph(p), newRecord(p), newSchema(p), newStages(p), newInit(p), newVersion(p),
+		newRun(p), newTest(p), newStatus(p), newPlan(p), newApply(p), newDead(p), newState(p), newValidate(p), newGraph(p), newRecord(p), newSchema(p), newStages(p), newInit(p), newVersion(p),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -238,7 +238,7 @@ func (r *runner) serve(paths []string, flows []loaded, ln net.Listener, site *we
 	}
 	if ln != nil {
 		serving := startService(func(ctx context.Context) error {
-			return api.Serve(ctx, ln, routes.Handler(), r.log)
+			return api.Serve(ctx, ln, routes.Local(r.host), r.log)
 		}, r.log, "api")
 		defer serving.stop()
 	}

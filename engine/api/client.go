@@ -90,13 +90,8 @@ func (c *Client) do(ctx context.Context, method, path string, body, into any) (s
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.send(req)
 	if err != nil {
-		// What http says before it names an address that means nothing here.
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err
-		}
 		return 0, err
 	}
 	defer func() { _ = resp.Body.Close() }()
@@ -105,14 +100,29 @@ func (c *Client) do(ctx context.Context, method, path string, body, into any) (s
 		return resp.StatusCode, fmt.Errorf("answer: %w", err)
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		e := &Error{Status: resp.StatusCode}
-		if json.Unmarshal(text, e) != nil || e.Message == "" {
-			e.Message = resp.Status
-		}
-		return resp.StatusCode, e
+		return resp.StatusCode, refusal(resp, text)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
 		return resp.StatusCode, fmt.Errorf("answer of %s: %w", path, err)
 	}
 	return resp.StatusCode, nil
+}
+
+func (c *Client) send(req *http.Request) (*http.Response, error) {
+	resp, err := c.http.Do(req)
+	// What http says before it names an address that means nothing here.
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return resp, err
+}
+
+// refusal is the error that an answer holds.
+func refusal(resp *http.Response, text []byte) *Error {
+	e := &Error{Status: resp.StatusCode}
+	if json.Unmarshal(text, e) != nil || e.Message == "" {
+		e.Message = resp.Status
+	}
+	return e
 }

@@ -94,10 +94,10 @@ func (a *API) routes() []route {
 	}
 }
 
-func (a *API) handler(readOnly bool) http.Handler {
+func (a *API) handler(readOnly bool, more ...route) http.Handler {
 	mux := http.NewServeMux()
 	byPath := map[string]methods{}
-	for _, r := range append(a.routes(), a.deadRoutes()...) {
+	for _, r := range slices.Concat(a.routes(), a.deadRoutes(), more) {
 		m := byPath[r.path]
 		if m == nil {
 			m = methods{}

@@ -260,8 +260,9 @@ func Stored(s checkpoint.Store, flow string, compile func(v Version) *plan.Plan)
 		}
 		return view, err
 	}
+	view.NoPlan = "the flow has not run here yet"
 	if known && len(version.Source) > 0 {
-		view.Plan = compile(version)
+		view.Plan, view.NoPlan = compile(version), "the version of the flow that ran last does not compile here"
 	}
 	return view, nil
 }

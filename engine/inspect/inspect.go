@@ -90,8 +90,9 @@ type View struct {
 	Store checkpoint.Store
 	// States are those that the flow keeps.
 	States []plan.State
-	// Plan explains values; nil: they are shown as bytes.
-	Plan *plan.Plan
+	// Plan explains values. Without one they are shown as bytes; NoPlan says why.
+	Plan   *plan.Plan
+	NoPlan string
 }
 
 // Flow is what is kept of a flow. Its JSON is stable.

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,6 +71,9 @@ func (v *View) Show(stage string, q Query, each func(Entry) error) (more bool, e
 // explainer makes the entries of a stage.
 func (v *View) explainer(s plan.State) func(key string, value []byte) Entry {
 	spec, problem := v.spec(s)
+	if problem == "" && spec.Explain == nil {
+		problem = "its kind does not tell what it means"
+	}
 	return func(key string, value []byte) Entry {
 		e := Entry{Key: keyJSON(key), Problem: problem}
 		if problem == "" {
@@ -85,11 +89,11 @@ func (v *View) explainer(s plan.State) func(key string, value []byte) Entry {
 	}
 }
 
-// spec is the operator of a stage, or why there is none that can tell what
-// its state means.
+// spec is the operator of a stage, or why there is none that can read its
+// state.
 func (v *View) spec(s plan.State) (spec stage.OperatorSpec, problem string) {
 	if v.Plan == nil {
-		return spec, "the flow file does not compile here"
+		return spec, cmp.Or(v.NoPlan, "nothing is known of the flow")
 	}
 	found := false
 	plan.Walk(v.Plan.Nodes, func(n plan.Node) {
@@ -102,8 +106,6 @@ func (v *View) spec(s plan.State) (spec stage.OperatorSpec, problem string) {
 		return spec, "no stage of this name keeps state"
 	case spec.Signature != s.Signature:
 		return spec, "it was written by another version of the stage"
-	case spec.Explain == nil:
-		return spec, "its kind does not tell what it means"
 	}
 	return spec, ""
 }
