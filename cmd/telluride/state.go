@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
@@ -92,18 +94,37 @@ func (p *program) openState(flag string, paths []string) (s *stateFolder, chosen
 	} else if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		remove = []string{dir}
 	}
-	// A process that ends may remove the folder at the moment that we take it.
-	for range 10 {
-		s, err = lockState(dir)
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
-			break
-		}
-	}
+	s, err = takeState(dir)
 	if err != nil {
 		return nil, chosen, fmt.Errorf("state folder %s: %w", dir, reason(err))
 	}
 	s.remove = remove
 	return s, chosen, nil
+}
+
+// statePatience is how long a folder may be held by somebody who does not answer:
+// telluride state holds it while it looks into it, and a run before it answers.
+const statePatience = 3 * time.Second
+
+// takeState makes and locks a folder. It waits for those who hold it for a
+// moment only.
+func takeState(dir string) (*stateFolder, error) {
+	for began := time.Now(); ; {
+		s, err := lockState(dir)
+		switch {
+		case err == nil, time.Since(began) > statePatience:
+			return s, err
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrExist):
+			// A process that ends may remove the folder at the moment that we take it.
+		case errors.Is(err, errStateInUse):
+			if _, asked := ask(context.Background(), dir); asked == nil {
+				return nil, err
+			}
+		default:
+			return nil, err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // lockState makes a folder and locks it. There is no file for the lock: the

@@ -96,6 +96,14 @@ func (p *program) hasFlow(ctx context.Context, dir, flow string) (bool, error) {
 
 // stateIn asks the process of a folder, or opens its store when there is none.
 func (p *program) stateIn(ctx context.Context, dir string, how use) (states, error) {
+	s, err := p.askOrOpen(ctx, dir, how)
+	if errors.Is(err, errStateInUse) { // a run that has begun to answer by now
+		s, err = p.askOrOpen(ctx, dir, how)
+	}
+	return s, err
+}
+
+func (p *program) askOrOpen(ctx context.Context, dir string, how use) (states, error) {
 	r, err := ask(ctx, dir)
 	if err == nil {
 		return remoteStates{r.Client}, nil
@@ -107,10 +115,7 @@ func (p *program) stateIn(ctx context.Context, dir string, how use) (states, err
 	if _, err := os.Stat(store); err != nil && how != creates {
 		return nil, failed(fmt.Errorf("there is no state in %s: %w", dir, reason(err)))
 	}
-	lock, err := lockState(dir)
-	if errors.Is(err, errStateInUse) {
-		err = fmt.Errorf("%w, and does not answer", err)
-	}
+	lock, err := takeState(dir)
 	if err != nil {
 		return nil, failed(fmt.Errorf("state folder %s: %w", dir, err))
 	}
