@@ -11,10 +11,15 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/telluride-stream/telluride/engine/flowtest"
 )
 
 //go:embed hello.yaml
 var firstFlow string
+
+//go:embed hello_test.yaml
+var firstTest string
 
 var flowName = regexp.MustCompile(`^[a-z0-9_-]+$`)
 
@@ -23,8 +28,8 @@ func newInit(p *program) *cobra.Command {
 		Use:   "init [NAME]",
 		Short: "Write a first flow that runs at once",
 		Long: `Writes a commented flow to NAME.yaml (hello.yaml without a name) and, beside
-it, the JSON Schema with which editors complete and check it. Files that are
-there are never overwritten.`,
+it, a test of it and the JSON Schema with which editors complete and check it.
+Files that are there are never overwritten.`,
 		Example: "  telluride init\n  telluride init flows/sensors",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -43,14 +48,21 @@ func (p *program) writeFirstFlow(name string) error {
 	if !flowName.MatchString(called) {
 		return fmt.Errorf("init %s: a flow's name has only a-z, 0-9, _ and -", name)
 	}
-	text := strings.NewReplacer("{{file}}", file, "{{name}}", called).Replace(firstFlow)
-	if err := writeNew(file, []byte(text)); err != nil {
+	fill := strings.NewReplacer("{{file}}", file, "{{name}}", called)
+	if err := writeNew(file, []byte(fill.Replace(firstFlow))); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("%s is there already; give another name: telluride init NAME", file)
 		}
 		return failed(err)
 	}
 	fmt.Fprintf(p.stdout, "wrote %s\n", file)
+	test := strings.TrimSuffix(file, ".yaml") + flowtest.Suffix + ".yaml"
+	switch err := writeNew(test, []byte(fill.Replace(firstTest))); {
+	case err == nil:
+		fmt.Fprintf(p.stdout, "wrote %s, its test\n", test)
+	case !errors.Is(err, fs.ErrExist):
+		return failed(err)
+	}
 	schema, err := schemaText()
 	if err != nil {
 		return failed(err)
@@ -67,6 +79,7 @@ func (p *program) writeFirstFlow(name string) error {
 	for _, next := range [][2]string{
 		{"run " + file, "Ctrl-C ends it"},
 		{"validate " + file, "after a change"},
+		{"test " + file, "what it does with which records"},
 		{"stages", "what a flow can be made of"},
 	} {
 		fmt.Fprintf(p.stdout, "  %-*s   %s\n", width, "telluride "+next[0], next[1])

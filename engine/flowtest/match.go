@@ -157,6 +157,9 @@ func align(wants, gots int, fit func(w, g int) bool) []pair {
 			}
 		}
 	}
+	if same := byPlace(wants, gots); wants == gots && fitting(same, fit) == int(length[0][0]) {
+		return same // as many as any other, and easier to read
+	}
 	var out []pair
 	var looseW, looseG []int
 	flush := func() {
@@ -189,6 +192,15 @@ func align(wants, gots int, fit func(w, g int) bool) []pair {
 	}
 	flush()
 	return out
+}
+
+func fitting(pairs []pair, fit func(w, g int) bool) (n int) {
+	for _, p := range pairs {
+		if fit(p.want, p.got) {
+			n++
+		}
+	}
+	return n
 }
 
 func byPlace(wants, gots int) []pair {

@@ -24,6 +24,7 @@ type run struct {
 
 	fed      []fed
 	failures []Failure
+	edits    []edit // of --update
 }
 
 // fed is a message that was fed, and where the test says so.

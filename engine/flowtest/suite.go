@@ -66,6 +66,8 @@ type Result struct {
 	// included, and Plan the flow as it was compiled; for coverage.
 	Passes []Count
 	Plan   *plan.Plan
+
+	edits []edit // of [File.Update]
 }
 
 // Failed says whether anything was not as expected.
@@ -199,7 +201,7 @@ func (r *runner) play(res *Result, src []byte) *Result {
 		out.Passes, out.Plan = b.passes(), b.Plan()
 		return err
 	})
-	out.Failures = one.failures
+	out.Failures, out.edits = one.failures, one.edits
 	if err != nil {
 		out.Failures = append(out.Failures, Failure{Span: res.Test.Span, Message: one.restarted(err).Error()})
 	}
