@@ -56,10 +56,9 @@ func stamps(paths []string) map[string]stamp {
 		if info, err := os.Stat(root); err == nil && !info.IsDir() {
 			root = filepath.Dir(root)
 		}
-		// What cannot be read now will be looked at again.
 		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
-				return nil
+				return nil //nolint:nilerr // it will be looked at again
 			}
 			if hidden := strings.HasPrefix(d.Name(), ".") && path != root; hidden && d.IsDir() {
 				return filepath.SkipDir

@@ -110,9 +110,6 @@ func (t *testEntry) bind(f *conf.Fields) {
 	f.Node(&t.steps, "steps", "What happens, in order.").Required().Schema(stepsSchema())
 }
 
-// inFlow is a flow file that has tests: of its keys only that one matters here.
-type inFlow struct{ tests *yaml.Node }
-
 func (f *File) decode(root *yaml.Node) {
 	var d document
 	if IsTests(f.Path) {

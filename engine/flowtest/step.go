@@ -48,7 +48,9 @@ func (f *File) steps(n *yaml.Node) []step {
 }
 
 func (f *File) step(n *yaml.Node) step {
-	name, value, key := "", (*yaml.Node)(nil), n
+	var name string
+	var value *yaml.Node
+	key := n
 	switch {
 	case n.Kind == yaml.ScalarNode:
 		name = n.Value
