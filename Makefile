@@ -24,7 +24,8 @@ lint: $(BIN)/golangci-lint ## golangci-lint, in the version that tools/go.mod na
 $(BIN)/golangci-lint: tools/go.mod tools/go.sum
 	cd tools && $(GO) build -o ../$(BIN)/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
-unit: ## the tests, with the race detector and in random order; finds or starts RabbitMQ
+unit: ## the tests, with the race detector and in random order; finds or starts RabbitMQ, and finds or installs Chromium
+	@tools/chromium
 	@url=$$(tools/broker ensure) && export "$$url" && echo '$(GO) test -race -shuffle=on ./...' && \
 	$(GO) test -race -shuffle=on ./...
 

@@ -37,6 +37,7 @@ var layers = []struct{ pkg, may string }{
 	{"engine/change", "conf diag plan"},
 	{"engine/inspect", "checkpoint diag plan record stage"},
 	{"engine/api", "change deadletter diag inspect plan telemetry"},
+	{"engine/dashboard", "api plan"},
 	{"engine", "change clock diag inspect record stage plan checkpoint publish telemetry topology"},
 	{"engine/flowtest", "change checkpoint clock conf diag engine expr fixture flow plan record stage telemetry topology"},
 	{"engine/stagetest", "clock conf diag expr record stage"},

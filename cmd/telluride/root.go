@@ -86,6 +86,8 @@ Exit codes: 0 fine, 1 failed while running, 2 invalid flow or command line.`,
   telluride validate flows/           check every flow of a folder
   telluride test flows/               run their tests
   telluride status                    what runs, and with which params
+  telluride top                       watch it
+  telluride tap hello                 see records that pass
   telluride apply --set lanes=8       change it while it runs
   telluride record flow.yaml         save live messages as a fixture
   telluride stages window             what a window can do`,
@@ -101,7 +103,7 @@ Exit codes: 0 fine, 1 failed while running, 2 invalid flow or command line.`,
 	}
 	root.SetFlagErrorFunc(unknownFlag)
 	root.AddCommand(
-		newRun(p), newTest(p), newStatus(p), newPlan(p), newApply(p), newDead(p), newState(p), newValidate(p), newGraph(p), newRecord(p), newSchema(p), newStages(p), newInit(p), newVersion(p),
+		newRun(p), newTest(p), newStatus(p), newTop(p), newTap(p), newPlan(p), newApply(p), newDead(p), newState(p), newValidate(p), newGraph(p), newRecord(p), newSchema(p), newStages(p), newInit(p), newVersion(p),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

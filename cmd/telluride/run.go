@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/telluride-stream/telluride/engine"
 	"github.com/telluride-stream/telluride/engine/api"
@@ -250,8 +249,7 @@ func (r *runner) serve(paths []string, flows []loaded, ln net.Listener, site *we
 
 // askForInput tells whoever sits at the terminal that a flow waits for them.
 func (p *program) askForInput(con *console, flows []loaded) {
-	in, ok := p.stdin.(*os.File)
-	if !ok || !con.errTerm || !term.IsTerminal(int(in.Fd())) {
+	if !con.errTerm || !p.typing() {
 		return
 	}
 	for _, f := range flows {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/conf"
 	"github.com/telluride-stream/telluride/engine/diag"
 	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/telemetry"
 	"github.com/telluride-stream/telluride/engine/topology"
 )
 
@@ -52,9 +54,22 @@ func (s served) Measure() []api.Measured {
 				one.Sides = append(one.Sides, side.Name)
 			}
 		}
+		inOrder(one.Stages, plan.Draw(m.Plan))
 		all = append(all, one)
 	}
 	return all
+}
+
+// inOrder puts stages in the order of the flow; those that a change has
+// removed stand last.
+func inOrder(stages []telemetry.StageStats, d *plan.Drawing) {
+	at := map[string]int{}
+	for i, b := range append(append([]plan.Box{}, d.Boxes...), d.Sides...) {
+		at[b.Row+"/"+b.Name] = i - len(d.Boxes) - len(d.Sides)
+	}
+	slices.SortStableFunc(stages, func(a, b telemetry.StageStats) int {
+		return cmp.Compare(at[a.Kind+"/"+a.Name], at[b.Kind+"/"+b.Name])
+	})
 }
 
 func (s served) Drawing(flow string) (*plan.Drawing, bool) {
@@ -84,7 +99,7 @@ func (s served) Values(ctx context.Context, flow, stage string, limit int) (api.
 	for _, r := range rows {
 		v.Rows = append(v.Rows, api.Row{Key: r.Key, Values: r.Values})
 	}
-	slices.SortFunc(v.Rows, func(a, b api.Row) int { return cmp.Compare(a.Key, b.Key) })
+	slices.SortFunc(v.Rows, func(a, b api.Row) int { return cmp.Or(cmp.Compare(a.Key, b.Key), bytes.Compare(a.Values, b.Values)) })
 	v.Rows = v.Rows[:min(limit, len(v.Rows))]
 	return v, err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/telluride-stream/telluride/engine/api"
+	"github.com/telluride-stream/telluride/engine/dashboard"
 	"github.com/telluride-stream/telluride/engine/telemetry/prom"
 )
 
@@ -188,7 +189,9 @@ func (r *runner) serveWeb(w *web, a *api.API) *service {
 	if w.readOnly {
 		routes = a.ReadOnly()
 	}
-	site.Handle("/", routes)
+	site.Handle("/v1/", routes)
+	site.Handle("/api/", routes)
+	site.Handle("/", dashboard.Handler(served{r.host, r.changes}, dashboard.Options{ReadOnly: w.readOnly, Login: w.access.Token != ""}))
 	site.Handle("GET /metrics", prom.Handler(func() []prom.Flow { return scrape(r.host) }))
 	site.HandleFunc("/debug/pprof/", pprof.Index)
 	site.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

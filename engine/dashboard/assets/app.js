@@ -1,0 +1,12 @@
+// Starts what the page is made of.
+import { flow, page } from './dom.js';
+import { listen } from './live.js';
+import { stand, steer } from './steer.js';
+
+const module = page === 'missing' ? null : await import(`./${page}.js`);
+const handlers = (await module?.start()) || {};
+if (flow) {
+  steer();
+  listen({ ...handlers, metrics(m) { stand(m); handlers.metrics?.(m); } });
+}
+document.body.dataset.started = '';
