@@ -418,3 +418,56 @@ func contents(t *testing.T, fs vfs.FS) map[string]string {
 	}
 	return all
 }
+
+// TestAMissingFileIsReported takes each file away, and gives the folder the
+// list of tables of another store. It must be said, or nothing must be missing
+// but the last commits of a log.
+func TestAMissingFileIsReported(t *testing.T) {
+	whole := vfs.NewMem()
+	want := fill(t, whole)
+	files, err := whole.List("state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reported := 0
+	look := func(what string, fs vfs.FS, mayLose bool) {
+		t.Helper()
+		got, err := reopen(fs)
+		if err != nil {
+			reported++
+			if !strings.Contains(err.Error(), "state folder state") {
+				t.Errorf("%s: unclear: %v", what, err)
+			}
+			return
+		}
+		if d := difference(got, want[len(want)-1]); d != "" && !(mayLose && afterCommits(want, got) >= 0) {
+			t.Errorf("%s: not reported: %s", what, d)
+		}
+	}
+	for _, file := range files {
+		if file == "LOCK" {
+			continue
+		}
+		fs := clone(t, whole)
+		if err := fs.Remove("state/" + file); err != nil {
+			t.Fatal(err)
+		}
+		look("without "+file, fs, strings.HasSuffix(file, ".log"))
+	}
+	other := vfs.NewMem()
+	p := open(t, "state", Options{FS: other})
+	if err := p.SetControl("g", []Change{{Key: "k", Value: []byte("v")}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasPrefix(file, "MANIFEST") {
+			fs := clone(t, whole)
+			write(t, fs, file, read(t, other, "MANIFEST-000001"))
+			look("with the manifest of another store as "+file, fs, false)
+		}
+	}
+	t.Logf("%d reports on %d files", reported, len(files))
+	if reported == 0 {
+		t.Error("nothing was reported at all")
+	}
+}
