@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -69,7 +70,7 @@ func TestDeadLettersAreServed(t *testing.T) {
 		t.Errorf("answered %d %s", code, body)
 	}
 	w := httptest.NewRecorder()
-	api.New(h, nil).ReadOnly().ServeHTTP(w, httptest.NewRequest("POST", "/v1/flows/orders/dead/drop", strings.NewReader(`{"all":true}`)))
+	api.New(h, nil).ReadOnly().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/flows/orders/dead/drop", strings.NewReader(`{"all":true}`)))
 	if w.Code != 403 {
 		t.Errorf("read-only: answered %d", w.Code)
 	}

@@ -20,10 +20,10 @@ const stateVersion = 1
 func (o *operator) Snapshot(w stage.StateWriter) {
 	for _, q := range o.changed {
 		q.changed = false
-		switch now := o.queues[q.key]; {
-		case now == nil:
+		switch o.queues[q.key] {
+		case nil:
 			w.Delete(q.key)
-		case now == q:
+		case q:
 			w.Put(q.key, q.encode(nil))
 		}
 	}
