@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -30,7 +31,7 @@ func (p *program) watchTests(ctx context.Context, paths []string, fl *testFlags)
 			fmt.Fprintf(p.stderr, "telluride: %v\n", err)
 		}
 		fmt.Fprintf(p.stdout, "\n%s: waiting for a change; Ctrl-C ends it\n", time.Now().Format(time.TimeOnly))
-		for maps.Equal(seen, stamps(paths)) {
+		for again := true; again; again = maps.Equal(seen, stamps(paths)) {
 			select {
 			case <-signals:
 				return nil
@@ -46,7 +47,10 @@ type stamp struct {
 	modified time.Time
 }
 
-// stamps are those of all files in the folders of paths, hidden ones left out.
+// watched are the endings of flows, of their tests and of fixtures.
+var watched = []string{".yaml", ".yml", ".ndjson", ".jsonl", ".json", ".csv", ".txt"}
+
+// stamps are those of all such files in the folders of paths, hidden ones left out.
 func stamps(paths []string) map[string]stamp {
 	if len(paths) == 0 {
 		paths = []string{"."}
@@ -59,6 +63,9 @@ func stamps(paths []string) map[string]stamp {
 		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return nil //nolint:nilerr // it will be looked at again
+			}
+			if !d.IsDir() && !slices.Contains(watched, filepath.Ext(path)) {
+				return nil
 			}
 			if hidden := strings.HasPrefix(d.Name(), ".") && path != root; hidden && d.IsDir() {
 				return filepath.SkipDir

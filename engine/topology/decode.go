@@ -129,6 +129,7 @@ func ordered(wg *sync.WaitGroup, in <-chan any, d decoding) chan any {
 	type job struct {
 		batch *record.Batch
 		done  chan struct{}
+		n     int // records before the work, which drops some
 	}
 	jobs := make(chan job)
 	queue := make(chan any, d.workers)
@@ -140,9 +141,10 @@ func ordered(wg *sync.WaitGroup, in <-chan any, d decoding) chan any {
 		defer close(jobs)
 		defer close(queue)
 		for el := range in {
-			j := job{el.(*record.Batch), <-free}
+			b := el.(*record.Batch)
+			j := job{b, <-free, len(b.Records)}
 			queue <- j
-			if len(j.batch.Records) == 0 {
+			if j.n == 0 {
 				j.done <- struct{}{}
 				continue
 			}
@@ -167,10 +169,9 @@ func ordered(wg *sync.WaitGroup, in <-chan any, d decoding) chan any {
 				return
 			}
 			j := el.(job)
-			n := len(j.batch.Records)
 			<-j.done
 			free <- j.done
-			d.pass(j.batch, n, out)
+			d.pass(j.batch, j.n, out)
 		}
 	})
 	return out
