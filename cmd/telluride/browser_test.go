@@ -103,6 +103,7 @@ func TestDashboard(t *testing.T) {
 		{"the editor shows what is wrong and what would happen", browser.edits},
 		{"an edit of the file appears by itself", browser.showsAnEdit},
 		{"passing records are shown, masked, and can be paused", browser.taps},
+		{"dead letters are listed, and a replay says what became of it", browser.replays},
 		{"values by key are shown", browser.showsValues},
 		{"a flow is paused and continued", browser.pauses},
 		{"a browser needs the token", browser.needsTheToken},
@@ -335,6 +336,31 @@ func (b browser) taps(t *testing.T) {
 	p.fill(`#tap [name="where"]`, "reading > 95")
 	p.do(chromedp.Click("#go", chromedp.ByQuery))
 	p.until(`document.querySelectorAll('#records tbody tr').length > 1 && [...document.querySelectorAll('#records tbody tr')].every((r) => JSON.parse(r.lastChild.textContent).reading > 95)`)
+}
+
+// A file takes no letters back, and the page says what to do instead.
+func (b browser) replays(t *testing.T) {
+	dead := filepath.Join(t.TempDir(), "dead.ndjson")
+	readings := filepath.Join(t.TempDir(), "readings.ndjson")
+	if err := os.WriteFile(readings, []byte("{\"reading\":1}\n{\"reading\":99}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := b.open(t, fmt.Sprintf(`name: sensors
+source: {file: {path: %q, follow: true}}
+stages:
+  - assert: {that: "reading < 99", reason: "the sensor is broken"}
+sink: {drop: {}}
+dead_letter: {file: {path: %q}}
+`, readings, dead))
+	p.at("/flows/sensors")
+	p.until(text(`[data-n="bad"]`) + `.startsWith('1 dead')`)
+	p.at("/flows/sensors/dead")
+	p.do(chromedp.Click("#refresh", chromedp.ByQuery))
+	p.until(text("#dead tbody") + `.includes('the sensor is broken') && ` + text("#dead tbody") + `.includes('{"reading":99}')`)
+	p.do(chromedp.Click("#dead tbody input", chromedp.ByQuery))
+	p.until("!document.querySelector('#replay').disabled")
+	p.do(chromedp.Click("#replay", chromedp.ByQuery))
+	p.until(text("#dead-result") + `.includes('takes no records from outside')`) // as a queue would
 }
 
 func (b browser) showsValues(t *testing.T) {

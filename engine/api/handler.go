@@ -66,6 +66,7 @@ type route struct {
 
 func (a *API) routes() []route {
 	return []route{
+		{"GET", "/api/openapi.json", a.openAPI, false},
 		{"GET", "/v1/flows", a.flows, false},
 		{"GET", "/v1/ready", a.ready, false},
 		{"GET", "/v1/metrics", a.metrics, false},
@@ -110,7 +111,7 @@ func (a *API) handler(readOnly bool, more ...route) http.Handler {
 		}
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, &Error{http.StatusNotFound, fmt.Sprintf("there is nothing at %s", r.URL.Path), "begin at /v1/flows"})
+		refuse(w, &Error{http.StatusNotFound, fmt.Sprintf("there is nothing at %s", r.URL.Path), "begin at /v1/flows; all of it is in /api/openapi.json"})
 	})
 	return mux
 }
