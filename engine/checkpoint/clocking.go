@@ -23,6 +23,7 @@ func (c *Coordinator) next() (record.Barrier, time.Duration, error) {
 	}
 	c.began, c.last = c.total(), now
 	c.stirred.Store(false)
+	c.grown.Store(false)
 	b := c.epochs.Begin(kind)
 	b.Partial, c.partial = c.partial, nil
 	if kind >= record.Drain {
@@ -59,7 +60,7 @@ func (c *Coordinator) due(now time.Time) (record.BarrierKind, time.Duration) {
 	switch {
 	case quiet && (exhausted || c.epochs.Bytes() > c.config.MaxBytes):
 		return record.Flush, 0
-	case quiet && unread > 0 && half, unread >= c.config.MaxRecords:
+	case quiet && unread > 0 && half, unread >= c.config.MaxRecords, c.grown.Load():
 		return record.Checkpoint, 0
 	case c.config.Eager && quiet && (unread > 0 || since >= retryHeld):
 		return record.Checkpoint, 0

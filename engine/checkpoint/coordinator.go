@@ -84,6 +84,7 @@ type Coordinator struct {
 	sent    []atomic.Uint64 // by source: the last sequence number sent
 	settled []atomic.Uint64
 	stirred atomic.Bool // since the last barrier, by no record
+	grown   atomic.Bool // a state wants to be saved, since the last barrier
 
 	mu       sync.Mutex
 	epochs   *Epochs
@@ -269,6 +270,14 @@ func (c *Coordinator) forgetOld(some bool) error {
 		}
 	}
 	return nil
+}
+
+// Grown says that so much of a state has changed that it should be saved now,
+// rather than more of it later.
+func (c *Coordinator) Grown() {
+	if !c.grown.Swap(true) {
+		c.notify()
+	}
 }
 
 // Stir says that a stage has let something out that no record brought: when a

@@ -177,6 +177,27 @@ func TestHalfOfThePrefetchCallsForABarrierAndAllOfItForAFlush(t *testing.T) {
 	})
 }
 
+func TestAStateThatHasGrownIsSavedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{Interval: time.Hour})
+		r.Sent(0, 5)
+		r.Grown()
+		first := r.last(t, 1, record.Checkpoint)
+		r.last(t, 1, record.Checkpoint) // once
+		r.Sent(0, 7)
+		r.Grown() // by another lane, say, while the first is on its way
+		second := r.last(t, 2, record.Checkpoint)
+		r.Grown()
+		r.last(t, 2, record.Checkpoint) // two are enough
+		r.back(first, 5)
+		third := r.last(t, 3, record.Checkpoint)
+		r.back(second, 7)
+		r.back(third, 7)
+		r.cancel()
+		<-r.ended
+	})
+}
+
 func TestAHeldEpochIsAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(Config{})

@@ -27,11 +27,14 @@ func AppendKey(dst []byte, values ...Value) []byte {
 }
 
 // KeyValues are the values that a key was made of.
-func KeyValues(key string) []Value {
+func KeyValues(key string) []Value { return AppendKeyValues(nil, key) }
+
+// AppendKeyValues appends the values that a key was made of. Their texts are
+// part of the key.
+func AppendKeyValues(values []Value, key string) []Value {
 	if key == "" {
-		return nil
+		return values
 	}
-	var values []Value
 	s := scanner{b: bytesOf(key)}
 	for i := 0; ; i++ {
 		v, end := s.value(i, nil, -maxDepth)

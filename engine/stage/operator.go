@@ -91,6 +91,13 @@ type Stateful interface {
 	Restore(key string, value []byte) error
 }
 
+// Growing is an operator with state whose next snapshot may become large.
+type Growing interface {
+	// Changed is about how many entries the next Snapshot will write. It is
+	// called behind every batch and must be cheap.
+	Changed() int
+}
+
 // StateWriter takes the changes of one snapshot.
 type StateWriter interface {
 	Put(key string, value []byte)

@@ -35,6 +35,8 @@ type operator struct {
 	row      *telemetry.Row
 	nested   *nested // of an operator that makes records
 	spot     *spot
+	growing  stage.Growing        // nil: its snapshots are small
+	grown    bool                 // the coordinator was told, since the last barrier
 	viewer   stage.Viewer         // nil: its state cannot be looked at
 	asked    atomic.Pointer[view] // by somebody who wants to look at the state
 }
@@ -61,6 +63,7 @@ func (o *operator) step(b *record.Batch) (out []*record.Batch) {
 	if delta != nil {
 		o.coord.Snapshot(epoch, delta)
 	}
+	o.grow(epoch > 0)
 	counts := o.driver.Context.TakeCounts()
 	if n == 0 && counts != (stage.Counts{}) {
 		o.coord.Stir()
@@ -79,6 +82,24 @@ func (o *operator) step(b *record.Batch) (out []*record.Batch) {
 		v.answer(o)
 	}
 	return out
+}
+
+// maxChanged is how many changed entries of a lane call for a barrier, so that
+// writing them takes the lane a few milliseconds at most.
+const maxChanged = 8192
+
+// grow asks for a barrier when the next snapshot has become large.
+func (o *operator) grow(barrier bool) {
+	if o.growing == nil {
+		return
+	}
+	switch large := o.growing.Changed() >= maxChanged; {
+	case !large:
+		o.grown = false
+	case !o.grown || barrier:
+		o.grown = true
+		o.coord.Grown()
+	}
 }
 
 // prepare walks nodes that begin with a number of lanes, and returns the
@@ -113,6 +134,9 @@ func (b *builder) prepare(nodes []plan.Node, lanes int) (int, error) {
 				}
 				o.spot = b.g.config.Taps.spot(n.Name)
 				o.viewer, _ = op.(stage.Viewer)
+				if n.Spec.Stateful {
+					o.growing, _ = op.(stage.Growing)
+				}
 				o.driver.Context.Now, o.driver.Context.Watermark = b.g.now, b.watermark()
 				if n.Spec.Makes {
 					o.nested = newNested(b.g.plan.Layout)

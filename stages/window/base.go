@@ -38,8 +38,10 @@ type base[S any] struct {
 
 	dirty []*entry[S]
 	gone  []string
-	enc   encoder
-	times formatter
+	// fields are those of the key at hand.
+	fields []record.Value
+	enc    encoder
+	times  formatter
 	// nested are the slots inside of the result's fields, and width the
 	// length of a result's Fields.
 	nested []nested
@@ -73,9 +75,6 @@ func (b *base[S]) entry(r *record.Record) *entry[S] {
 		return e
 	}
 	e := &entry[S]{key: string(append([]byte(nil), key...)), hash: hash}
-	if len(b.key.Fields) > 0 {
-		e.fields = record.KeyValues(e.key)
-	}
 	b.keys.insert(e)
 	return e
 }
@@ -87,6 +86,9 @@ func (b *base[S]) change(e *entry[S]) {
 		b.dirty = append(b.dirty, e)
 	}
 }
+
+// Changed is what the next snapshot writes: see [stage.Growing].
+func (b *base[S]) Changed() int { return len(b.dirty) + len(b.gone) }
 
 // touch notes that the timer has something to emit for the entry.
 func (b *base[S]) touch(e *entry[S]) {
@@ -160,7 +162,7 @@ func (b *base[S]) progressed(c *stage.Context, r *record.Record) int64 {
 func (b *base[S]) emit(c *stage.Context, e *entry[S], cells []cell, res result) {
 	out := b.results
 	fields := c.Values(b.width)
-	at := copyTo(fields, out.slots, e.fields)
+	at := copyTo(fields, out.slots, b.keyOf(e.key))
 	if out.bounded {
 		fields[out.slots[at]], fields[out.slots[at+1]] = b.times.bounds(res.start, res.end)
 		at += 2
@@ -202,6 +204,16 @@ func (b *base[S]) byKey() []*entry[S] {
 	b.keys.all(func(e *entry[S]) { list = append(list, e) })
 	slices.SortFunc(list, func(a, b *entry[S]) int { return cmp.Compare(a.key, b.key) })
 	return list
+}
+
+// keyOf are the fields of a key, until the next call. They are not kept: with
+// many keys that would be a good part of the memory.
+func (b *base[S]) keyOf(key string) []record.Value {
+	b.fields = b.fields[:0]
+	if len(b.key.Fields) > 0 {
+		b.fields = record.AppendKeyValues(b.fields, key)
+	}
+	return b.fields
 }
 
 func copyTo(fields []record.Value, slots []record.Slot, values []record.Value) int {

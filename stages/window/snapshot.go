@@ -49,8 +49,8 @@ func (b *base[S]) restore(key string, value []byte, get func(d *decoder, e *entr
 	e := &entry[S]{key: key, seq: d.uvarint()}
 	touched := d.bool()
 	if n := len(b.key.Fields); n > 0 {
-		e.hash, e.fields = record.Hash(key), record.KeyValues(key)
-		if len(e.fields) != n {
+		e.hash = record.Hash(key)
+		if len(b.keyOf(key)) != n {
 			d.fail("its key has another number of fields")
 		}
 	}

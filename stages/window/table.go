@@ -2,15 +2,12 @@ package window
 
 import (
 	"math/bits"
-
-	"github.com/telluride-stream/telluride/engine/record"
 )
 
 // entry is what an operator keeps of one key.
 type entry[S any] struct {
-	key    string
-	hash   uint64
-	fields []record.Value // the fields of the key, for results
+	key  string
+	hash uint64
 	// seq counts the records of the key that were taken. It orders those of
 	// equal time.
 	seq   uint64

@@ -18,7 +18,7 @@ func (o *running) View(show func(key string, values func() []byte)) {
 func (b *base[S]) document(e *entry[S], cells []cell) []byte {
 	out := b.results
 	fields := make([]record.Value, b.width)
-	at := copyTo(fields, out.slots, e.fields)
+	at := copyTo(fields, out.slots, b.keyOf(e.key))
 	for i := range b.set.outputs {
 		fields[out.slots[at+i]] = b.set.value(&b.set.outputs[i], cells)
 	}
