@@ -33,10 +33,10 @@ async function load() {
   const kept = new Set(chosen());
   try {
     const list = await ask(api('/dead?limit=200'));
-    letters = list.letters.toReversed();
+    letters = list.letters;
     $('#dead tbody').replaceChildren(...letters.map(row));
     for (const e of document.querySelectorAll('#dead input')) e.checked = kept.has(e.value);
-    setText($('#dead-note'), letters.length ? `${count(letters.length)} shown, the newest first` : 'None are kept.');
+    setText($('#dead-note'), letters.length ? (letters.length === 200 ? 'the oldest 200' : `${count(letters.length)}, the oldest first`) : 'None are kept.');
     setText($('#dead-notes'), (list.notes || []).join(' '));
   } catch (e) { setText($('#dead-note'), e.message); }
   tally();
