@@ -64,6 +64,7 @@ type Graph struct {
 	abort     context.CancelFunc
 	wg        sync.WaitGroup
 	pumps     []*pump
+	metered   map[*telemetry.Node]bool // those that have a writer
 	terminals map[*plan.Sink]*terminal
 	ordered   []*terminal // in the order of the file
 	sides     *sides
@@ -81,7 +82,7 @@ func New(p *plan.Plan, c Config) *Graph {
 	if c.Workers == 0 {
 		c.Workers = runtime.GOMAXPROCS(0)
 	}
-	g := &Graph{plan: p, config: c, stop: make(chan struct{}), ended: make(chan struct{}), now: record.MinTime}
+	g := &Graph{plan: p, config: c, stop: make(chan struct{}), ended: make(chan struct{}), now: record.MinTime, metered: map[*telemetry.Node]bool{}}
 	g.aborted, g.abort = context.WithCancel(context.Background())
 	cc := checkpoint.Config{
 		Flow: p.Name, Sinks: len(p.AllSinks()), Store: c.Store, Clock: clock.For(c.Clock, "checkpoint"), Interval: p.Checkpoint,

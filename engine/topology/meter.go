@@ -18,11 +18,19 @@ type meter struct {
 	now   time.Time // of the last reading
 }
 
+// meter is the meter of a stage in one lane. A node has one writer: stages
+// that share a name, and so a row, take nodes one behind the other.
 func (g *Graph) meter(row *telemetry.Row, lane int) *meter {
 	if row == nil {
 		return nil
 	}
-	return &meter{node: row.Node(lane), clock: g.config.Clock}
+	node := row.Node(lane)
+	for g.metered[node] {
+		lane++
+		node = row.Node(lane)
+	}
+	g.metered[node] = true
+	return &meter{node: node, clock: g.config.Clock}
 }
 
 // begin is the goroutine's first call, and end its last. stages are those
