@@ -131,13 +131,9 @@ func (w *faulty) run(fs vfs.FS) error {
 	if done() {
 		err = nil
 	}
-	return errors.Join(err, ignoring(store.Close(), err))
-}
-
-// ignoring is the error of closing, unless it follows from another.
-func ignoring(closing, cause error) error {
-	if cause != nil {
-		return nil
+	closing := store.Close()
+	if err != nil {
+		return err // what closing says follows from it
 	}
 	return closing
 }

@@ -135,7 +135,7 @@ func visible(host string, at net.Addr, names []string) string {
 }
 
 func (w *webFlags) token(p *program) (string, error) {
-	from, token := tokenVariable, ""
+	var from, token string
 	if w.tokenFile != "" {
 		text, err := os.ReadFile(w.tokenFile)
 		if err != nil {
@@ -143,7 +143,7 @@ func (w *webFlags) token(p *program) (string, error) {
 		}
 		from, token = "--http-token-file "+w.tokenFile, strings.TrimSpace(string(text))
 	} else if v, ok := p.env(tokenVariable); ok && v != "" {
-		token = v
+		from, token = tokenVariable, v
 	} else {
 		return "", nil
 	}

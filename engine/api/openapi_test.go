@@ -103,7 +103,7 @@ func TestTheDescriptionIsThatOfTheRoutes(t *testing.T) {
 		}
 		path := strings.NewReplacer("{flow}", "f", "{id}", "r", "{stage}", "s").Replace(r.path)
 		if strings.HasPrefix(path, "/v1/receipts") {
-			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/v1/changes", strings.NewReader(`{"id": "r"}`)))
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/v1/changes", strings.NewReader(`{"id": "r"}`)))
 		}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(r.method, path, strings.NewReader(body)))

@@ -127,7 +127,7 @@ func TestHalfAnAnswerIsNotTakenForAWholeOne(t *testing.T) {
 	if _, err := c.ShowState(ctx, "f", "w", inspect.Query{}, func(inspect.Entry) error { return nil }); err == nil {
 		t.Error("entries that were cut off look whole")
 	}
-	k.entries = 0
+	c = onSocket(t, &keeping{fails: k.fails})
 	if _, err := c.ShowState(ctx, "f", "w", inspect.Query{}, nil); err == nil || !strings.Contains(err.Error(), "the disk is gone") {
 		t.Errorf("what fails before the first byte: %v", err)
 	}

@@ -56,7 +56,7 @@ func (host) Values(context.Context, string, string, int) (api.Values, error) {
 
 func get(path string, o Options) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	Handler(host{}, o).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	Handler(host{}, o).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w
 }
 
@@ -110,7 +110,7 @@ func TestAssetsAreServedAndAskedForAgainOnlyWhenTheyChange(t *testing.T) {
 		if w.Code != 200 || tag == "" || w.Header().Get("Content-Type") == "" {
 			t.Errorf("%s: %d %v", file, w.Code, w.Header())
 		}
-		r := httptest.NewRequest("GET", "/"+file, nil)
+		r := httptest.NewRequest(http.MethodGet, "/"+file, nil)
 		r.Header.Set("If-None-Match", tag)
 		again := httptest.NewRecorder()
 		Handler(host{}, Options{}).ServeHTTP(again, r)

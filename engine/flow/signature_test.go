@@ -28,6 +28,10 @@ func TestASourceIsTheSameWhateverStandsAroundIt(t *testing.T) {
 	if signature("params: {path: a}\nsource: {file: {path: \"${params.path}\"}}\nsink: {stdout: {}}\n", map[string]string{"path": "b"}) == base {
 		t.Error("another value of a param that the source names gives the same signature")
 	}
+	named := "params: {word: a}\nsource: {file: {path: \"params.word\"}}\nsink: {stdout: {}}\n"
+	if signature(named, nil) == signature(named, map[string]string{"word": "b"}) {
+		t.Error("another value of a param that an expression of the source names gives the same signature")
+	}
 	if signature("source: {typed: {}}\nsink: {stdout: {}}\n", nil) == base {
 		t.Error("another kind gives the same signature")
 	}
