@@ -45,6 +45,9 @@ pause: ## how long a change holds up the output, as a consumer sees it; HARNESS_
 soak-model: ## random flows and scripts against the model of the engine, for SOAK_MINUTES (10); MODEL_SEED repeats a run
 	MODEL_MINUTES=$(or $(SOAK_MINUTES),10) $(GO) test -count=1 -timeout 0 -run '^TestTheEngineKeepsItsPromises$$' -v ./engine/flowtest
 
+mutants: ## bugs put into the engine, each of which a flow test has to notice; writes testdata/suite/MUTANTS.md
+	cd tools && $(GO) run ./mutants
+
 generate: ## write the reference and the JSON Schema anew
 	$(GO) run ./cmd/telluride stages --write docs/reference
 	$(GO) run ./cmd/telluride schema --out docs/reference/flow.schema.json
@@ -73,4 +76,4 @@ fuzz: ## each fuzz target for FUZZTIME (default 30s)
 clean: ## remove what was built
 	rm -rf $(BIN)
 
-.PHONY: help flowtests build test vet lint unit soak soak-model pause generate generated bench bench-job demo fuzz clean
+.PHONY: help flowtests build test vet lint unit soak soak-model mutants pause generate generated bench bench-job demo fuzz clean
