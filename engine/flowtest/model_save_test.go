@@ -1,6 +1,7 @@
 package flowtest_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -89,6 +90,9 @@ func TestACaseIsSavedAsAFlowTestThatPassesWhenTheModelIsRight(t *testing.T) {
 // does not know.
 func TestACaseThatFailsIsSavedAsAFlowTestThatFails(t *testing.T) {
 	dir := t.TempDir()
+	before := flag.Lookup("rapid.checks").Value.String()
+	defer setFlag(t, "rapid.checks", before)
+	setFlag(t, "rapid.checks", "30")
 	for _, secret := range []string{`filter: "id != 0"`, `assert: {that: "v != 3"}`, `batch: {size: 3, timeout: 1h, by: e}`, `set: {id: "id + 1"}`} {
 		found := 0
 		rapid.Check(t, func(rt *rapid.T) {

@@ -44,9 +44,9 @@ func TestTheEngineKeepsItsPromises(t *testing.T) {
 	}
 	minutes, _ := strconv.ParseFloat(os.Getenv("MODEL_MINUTES"), 64)
 	end := time.Now().Add(time.Duration(minutes * float64(time.Minute)))
-	defer setSeed(t, 0)
+	defer setFlag(t, "rapid.seed", flag.Lookup("rapid.seed").Value.String())
 	for worlds := 0; ; seed++ {
-		setSeed(t, seed)
+		setFlag(t, "rapid.seed", strconv.FormatUint(seed, 10))
 		t.Logf("MODEL_SEED=%d", seed)
 		saved := ""
 		rapid.Check(t, func(rt *rapid.T) {
@@ -67,9 +67,9 @@ func TestTheEngineKeepsItsPromises(t *testing.T) {
 	}
 }
 
-func setSeed(t *testing.T, seed uint64) {
+func setFlag(t *testing.T, name, value string) {
 	t.Helper()
-	if err := flag.Set("rapid.seed", strconv.FormatUint(seed, 10)); err != nil {
+	if err := flag.Set(name, value); err != nil {
 		t.Fatal(err)
 	}
 }
