@@ -136,7 +136,7 @@ func (m *mutant) try(root, dir string) {
 		m.problem = err.Error()
 		return
 	}
-	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", program, "./cmd/telluride").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-overlay", overlay, "-o", program, "./cmd/telluride").CombinedOutput(); err != nil {
 		m.problem = fmt.Sprintf("it does not compile; make the patch anew: %s", out)
 		return
 	}
