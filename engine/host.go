@@ -45,9 +45,11 @@ type Host struct {
 	mu     sync.Mutex
 	flows  []*hosted
 	closed bool
-	wg     sync.WaitGroup
-	quit   chan struct{} // closed: the feeds end
-	feeds  sync.WaitGroup
+	// stopping says that no flow is to start any more.
+	stopping bool
+	wg       sync.WaitGroup
+	quit     chan struct{} // closed: the feeds end
+	feeds    sync.WaitGroup
 }
 
 // NewHost makes a host without flows.
@@ -75,6 +77,24 @@ func (h *Host) Close() {
 	h.wg.Wait()
 	close(h.quit)
 	h.feeds.Wait()
+}
+
+// Stop stops every flow without draining it, for a process that cannot wait,
+// and returns at once. A change that is under way then is pending, for the next
+// process; it starts no flow any more.
+func (h *Host) Stop() {
+	h.mu.Lock()
+	h.stopping = true
+	h.mu.Unlock()
+	for _, f := range h.Flows() {
+		f.Stop()
+	}
+}
+
+func (h *Host) stops() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.stopping
 }
 
 // Flows lists the flows in the order in which they were started.

@@ -324,6 +324,48 @@ func TestAChangeIsTakenWhileTheFlowCannotRun(t *testing.T) {
 	})
 }
 
+// A process that is told to end must end, whatever was to change.
+func TestAChangeUnderWayStartsNoFlowOnceTheHostStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := checkpoint.NewMemory()
+		st := newStand(&script{name: "s", idle: true, events: []event{{keys: []int{1, 2}}}}, store)
+		st.sink.failWrites = map[int]error{}
+		for n := range 1000 {
+			st.sink.failWrites[n] = errLost
+		}
+		v := variant{Name: "flow", Tally: "t", Source: "a"}
+		f, _ := st.Start("flow.yaml", v.text(), nil)
+		time.Sleep(100 * time.Millisecond)
+		v.Lanes = 3
+		answer := st.Submit(change.Change{ID: "more", Flow: "flow", Source: v.text()})
+		time.Sleep(100 * time.Millisecond) // it drains into the outage
+		st.Stop()
+		if r := <-answer; r.Outcome != change.Pending || r.Running {
+			t.Errorf("%+v", r)
+		}
+		<-f.Done()
+		for _, f := range st.Flows() {
+			if f.Running() {
+				t.Error("a flow was started again")
+				f.Stop()
+				<-f.Done()
+			}
+		}
+		st.Close()
+		// The next process takes the change over.
+		st = newStand(&script{name: "s", idle: true, events: []event{{keys: []int{1, 2}}}}, store)
+		v.Lanes = 0
+		f, _ = st.Start("flow.yaml", v.text(), nil)
+		time.Sleep(10 * time.Second)
+		if version := f.Current().Version; !strings.Contains(version, "Lanes:3") {
+			t.Errorf("the next process runs %s", version)
+		}
+		st.Stop()
+		<-f.Done()
+		st.Close()
+	})
+}
+
 func TestRemovingAFlowDrainsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := newStand(&script{name: "s", idle: true, events: []event{{keys: []int{1, 2, 3}}}}, checkpoint.NewMemory())

@@ -352,15 +352,8 @@ func (f *hosted) swap(r change.Receipt, flow *Flow, next version, diff plan.Diff
 	if done.Err == nil {
 		flow.Ledger.Paused(done.Paused)
 	}
-	if errors.Is(done.Err, ErrEnded) {
-		// Nothing runs that could be drained: the new version starts by itself.
-		f.remember(next)
-		f.become(next)
-		f.mu.Lock()
-		f.flow = f.host.engine.start(next.plan, inheritance{}, flow.Ledger)
-		f.mu.Unlock()
-		r.Outcome, r.Running, r.After = change.Applied, true, next.plan.Version
-		return r
+	if errors.Is(done.Err, ErrEnded) || errors.Is(done.Err, context.Canceled) && f.host.stops() {
+		return f.startNext(r, flow, next)
 	}
 	r.Running = flow.Running()
 	r.Drained, r.PausedMS = done.Drained, float64(done.Paused.Microseconds())/1000
@@ -375,6 +368,25 @@ func (f *hosted) swap(r change.Receipt, flow *Flow, next version, diff plan.Diff
 	default:
 		r.Outcome, r.Reason = change.Rejected, done.Err.Error()
 	}
+	return r
+}
+
+// startNext starts the next version of a flow that has ended: nothing runs that
+// could be drained.
+func (f *hosted) startNext(r change.Receipt, ended *Flow, next version) change.Receipt {
+	h := f.host
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopping {
+		r.Outcome, r.Reason, r.Running = change.Pending, "the process ends, and the next one takes the change over", false
+		return r
+	}
+	f.remember(next)
+	f.become(next)
+	f.mu.Lock()
+	f.flow = h.engine.start(next.plan, inheritance{}, ended.Ledger)
+	f.mu.Unlock()
+	r.Outcome, r.Running, r.After = change.Applied, true, next.plan.Version
 	return r
 }
 

@@ -137,11 +137,7 @@ func (r *runner) drainFlow(ctx context.Context, f *engine.Flow) {
 	}
 }
 
-func (r *runner) stop() {
-	for _, f := range r.host.Flows() {
-		f.Stop()
-	}
-}
+func (r *runner) stop() { r.host.Stop() }
 
 // running lists the flows that have not ended.
 func (r *runner) running() []*engine.Flow {

@@ -125,7 +125,7 @@ func (b *Bench) stop() error {
 	if b.flow == nil {
 		return nil
 	}
-	b.flow.Stop()
+	b.host.Stop()
 	err := b.rest()
 	if b.flow.Running() {
 		return errors.Join(err, errors.New("the flow does not end when it is stopped"))
