@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -24,7 +25,8 @@ const pauseRate = 5000
 // TestPause measures how long a change holds up the output, as a consumer
 // sees it, and compares that with what the receipts say. It prints and judges
 // only loosely: on a busy machine the output pauses by itself, which is
-// printed beside it. HARNESS_PAUSE is the number of changes.
+// printed beside it. It is strict about the messages: every one comes once,
+// and those of a key in their order. HARNESS_PAUSE is the number of changes.
 func TestPause(t *testing.T) {
 	n := number(t, "HARNESS_PAUSE", 0)
 	if n == 0 {
@@ -38,8 +40,8 @@ func TestPause(t *testing.T) {
 	h.declareAll(f)
 	h.flows = []*flowFile{f}
 	h.start()
-	m := &meter{harness: h, flow: f}
-	h.consume(f.out, func(*amqp.Delivery) { m.arrived(time.Now()) })
+	m := &meter{harness: h, flow: f, came: map[int]int{}}
+	h.consume(f.out, func(d *amqp.Delivery) { m.arrived(d, time.Now()) })
 	m.apply(change.Change{Flow: f.name, Set: map[string]string{"rate": "10000"}})
 	stop := make(chan struct{})
 	var publisher sync.WaitGroup
@@ -53,6 +55,7 @@ func TestPause(t *testing.T) {
 	close(stop)
 	publisher.Wait()
 	m.report()
+	m.account()
 	h.terminate()
 }
 
@@ -63,7 +66,14 @@ type meter struct {
 	measured []measured
 	mu       sync.Mutex
 	arrivals []time.Time
+	sent     int         // messages published, numbered from 1
+	came     map[int]int // by number: how often
+	last     [pauseKeys]int
+	behind   int // messages that came behind a later one of their key
 }
+
+// pauseKeys is how many keys the messages have.
+const pauseKeys = 23
 
 // measured is a change: when it was asked for and answered, and the pause
 // that the receipt tells of.
@@ -72,10 +82,44 @@ type measured struct {
 	paused   time.Duration
 }
 
-func (m *meter) arrived(at time.Time) {
+func (m *meter) arrived(d *amqp.Delivery, at time.Time) {
+	var r struct{ N int }
+	err := json.Unmarshal(d.Body, &r)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err != nil || r.N < 1 {
+		m.t.Errorf("came out: %s", d.Body)
+		return
+	}
 	m.arrivals = append(m.arrivals, at)
+	m.came[r.N]++
+	if last := &m.last[r.N%pauseKeys]; r.N < *last {
+		m.behind++
+	} else {
+		*last = r.N
+	}
+}
+
+// account waits for the rest and counts what was lost, doubled or out of order.
+func (m *meter) account() {
+	m.t.Helper()
+	lost, doubled, behind := m.count()
+	for limit := time.Now().Add(eventTimeout); lost > 0 && time.Now().Before(limit); lost, doubled, behind = m.count() {
+		time.Sleep(10 * time.Millisecond)
+	}
+	m.t.Logf("%d messages: %d lost, %d more than once, %d behind a later one of their key", m.sent, lost, doubled, behind)
+	if lost+doubled+behind > 0 {
+		m.t.Error("changes are to lose, repeat and reorder nothing")
+	}
+}
+
+func (m *meter) count() (lost, doubled, behind int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, times := range m.came {
+		doubled += times - 1
+	}
+	return m.sent - len(m.came), doubled, m.behind
 }
 
 // next is a change that keeps the source: other lanes, or another file.
@@ -109,6 +153,7 @@ func (m *meter) publish(stop <-chan struct{}) {
 	tick := time.NewTicker(slice)
 	defer tick.Stop()
 	began, sent := time.Now(), 0
+	defer func() { m.sent = sent }()
 	for {
 		select {
 		case <-stop:
@@ -116,7 +161,7 @@ func (m *meter) publish(stop <-chan struct{}) {
 		case <-tick.C:
 		}
 		for due := int(time.Since(began).Seconds() * pauseRate); sent < due; sent++ {
-			r := fmt.Sprintf(`{"n":%d,"key":"k%d","value":1}`, sent+1, sent%23)
+			r := fmt.Sprintf(`{"n":%d,"key":"k%d","value":1}`, sent+1, (sent+1)%pauseKeys)
 			if err := m.channel.Publish("", m.flow.in, true, false, amqp.Publishing{MessageId: fmt.Sprint(sent), Body: []byte(r)}); err != nil {
 				m.t.Errorf("publish: %v", err)
 				return
