@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/telluride-stream/telluride/engine/api"
 	"github.com/telluride-stream/telluride/engine/deadletter"
@@ -26,7 +27,7 @@ func (s served) ListDead(ctx context.Context, flow string, f deadletter.Filter) 
 	if err != nil {
 		return api.DeadList{}, err
 	}
-	list := api.DeadList{Notes: closed}
+	list := api.DeadList{Notes: closed, Counted: slices.ContainsFunc(of.places, func(p deadPlace) bool { return p.peeked })}
 	err = selectIn(ctx, of, f, func(l *deadletter.Letter) error {
 		list.Letters = append(list.Letters, l)
 		return nil

@@ -31,6 +31,9 @@ type DeadList struct {
 	Letters []*deadletter.Letter `json:"letters"`
 	// Notes say what could not be looked into, and why.
 	Notes []string `json:"notes,omitempty"`
+	// Counted says that the place counts how often a letter is looked at, and
+	// may give up one that was too often: do not look without being asked to.
+	Counted bool `json:"counted,omitempty"`
 }
 
 // DeadRequest asks for letters to be replayed or dropped. Without a filter

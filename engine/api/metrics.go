@@ -50,6 +50,9 @@ type FlowMetrics struct {
 	BatchMS        float64 `json:"batch_ms"`
 	CommitMS       float64 `json:"commit_ms"`
 	Unacknowledged uint64  `json:"unacknowledged"`
+	// Commits counts commits: what the other numbers count is durable with a
+	// later one.
+	Commits uint64 `json:"commits"`
 	// LagMS is how far the watermark is behind the time; 0 without one.
 	LagMS    float64 `json:"lag_ms"`
 	Retries  uint64  `json:"retries"`
@@ -101,7 +104,7 @@ type Measured struct {
 // flowMetrics makes metrics of two measurements; before may be nil.
 func flowMetrics(now Measured, before *Measured) FlowMetrics {
 	f := FlowMetrics{
-		Name: now.Name, Version: now.Version, State: now.State, Reason: now.Reason, Unacknowledged: now.Flow.Unacknowledged,
+		Name: now.Name, Version: now.Version, State: now.State, Reason: now.Reason, Unacknowledged: now.Flow.Unacknowledged, Commits: now.Flow.Commits,
 		LagMS: milliseconds(now.Flow.Lag), Retries: now.Flow.Retries, Restarts: now.Flow.Restarts, Stages: []StageMetrics{},
 	}
 	elapsed := 0.0
