@@ -105,6 +105,7 @@ func TestDashboard(t *testing.T) {
 		{"an edit of the file appears by itself", browser.showsAnEdit},
 		{"passing records are shown, masked, and can be paused", browser.taps},
 		{"dead letters appear by themselves, and a replay says why it is not possible", browser.showsDeadLetters},
+		{"a dead letter is replayed from a queue through the changed flow", browser.replays},
 		{"values by key are shown", browser.showsValues},
 		{"a flow is paused and continued", browser.pauses},
 		{"a browser needs the token", browser.needsTheToken},

@@ -2,7 +2,7 @@
 import { $, $$, api, ask, clock, count, flow, h, post, readOnly, setText } from './dom.js';
 
 const step = 200, most = 999; // letters; an answer has one more, to know whether there are
-let limit = step, asked = 0, full = false, counted = false;
+let limit = step, asked = 0, full = false, counted = false, failed = false;
 const chosen = () => $$('#dead tbody input:checked').map((e) => e.value);
 
 /** Replays letters; what then dies again comes back. */
@@ -64,14 +64,14 @@ async function load() {
     const list = await ask(api('/dead?' + q));
     if (mine !== asked) return;
     const letters = list.letters.slice(0, limit), filtered = q.size > 1;
-    full = list.letters.length > limit; counted = !!list.counted;
+    full = list.letters.length > limit; counted = !!list.counted; failed = false;
     show(letters);
     setText($('#dead-note'), !letters.length ? (filtered ? 'None are like that.' : 'None are kept.') : full ? `The oldest ${count(letters.length)}` : `${count(letters.length)}, the oldest first`);
     setText($('#dead-notes'), (list.notes || []).join(' '));
     $('#dead').hidden = !letters.length;
     $('#more').hidden = !full || limit >= most;
     $('#dead-new').hidden = true;
-  } catch (e) { if (mine === asked) setText($('#dead-note'), e.message); }
+  } catch (e) { if (mine === asked) { failed = true; setText($('#dead-note'), e.message); } }
   tally();
 }
 
@@ -92,7 +92,7 @@ function watch() {
 
 export async function start() {
   const again = watch();
-  let busy = false;
+  let busy = false, ticks = 0;
   $('#refresh').addEventListener('click', load);
   $('#more').addEventListener('click', () => { limit = Math.min(limit + step, most); load(); });
   $('#dead-filter').addEventListener('submit', (e) => { e.preventDefault(); limit = step; load(); });
@@ -102,7 +102,7 @@ export async function start() {
   return {
     async metrics(m) {
       const f = m.flows.find((one) => one.name === flow);
-      const why = f && again(f);
+      const why = f && (again(f) || (failed && ++ticks % 5 === 0 ? 'look' : ''));
       if (!why || full) return; // of many, the oldest stay the same
       // A queue counts how often a letter is looked at: only a person looks at
       // one a second time.

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// A reading that was above a limit dies, goes to a queue, and is sent through
+// the flow again once the limit has been raised: all of it in the page.
+func (b browser) replays(t *testing.T) {
+	queue := fmt.Sprintf("telluride-browser-%x", rand.Uint64())
+	ch := brokerChannel(t, queue, queue+".dead")
+	if _, err := ch.QueueDeclare(queue, true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "out.ndjson")
+	p, _ := b.open(t, fmt.Sprintf(`name: sensors
+params:
+  limit: {default: 99, min: 1, max: 1000}
+source: {rabbitmq: {url: %q, queue: %s, declare: {durable: true}}}
+stages:
+  - assert: {that: "reading < params.limit", reason: "the reading is above the limit"}
+sink: {file: {path: %q}}
+dead_letter: {rabbitmq: {url: %q, queue: %s.dead, declare: {durable: true}}}
+`, brokerURL(), queue, out, brokerURL(), queue))
+	p.at("/flows/sensors/dead")
+	p.until(text("#dead-note") + ` === 'None are kept.'`)
+	for _, body := range []string{`{"reading":1}`, `{"reading":100}`, `{"reading":2000}`} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		err := ch.PublishWithContext(ctx, "", queue, true, false, amqp.Publishing{Body: []byte(body)})
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// An empty list fills by itself; of a queue with letters only a person asks.
+	p.until(text("#dead tbody") + `.includes('the reading is above the limit') || !document.querySelector('#dead-new').hidden`)
+	p.click("#refresh")
+	p.until(`document.querySelectorAll('#dead tbody tr').length === 2 || (document.querySelector('#refresh').click(), false)`)
+	p.at("/flows/sensors/params")
+	p.fill("#p-limit", "1000")
+	p.click("#set")
+	p.until(text("#receipt") + `.includes('Applied')`)
+
+	// Both are sent again. One passes now, and the other comes back.
+	p.at("/flows/sensors/dead")
+	p.until(`document.querySelectorAll('#dead tbody tr').length === 2`)
+	p.click("#all")
+	p.until(text("#replay") + ` === 'Replay 2'`)
+	p.click("#replay")
+	p.until(text("#dead-result") + `.startsWith('2 sent again')`)
+	p.until(`document.querySelectorAll('#dead tbody tr').length === 1 || (document.querySelector('#refresh').click(), false)`)
+	p.until(text("#dead tbody") + `.includes('{"reading":2000}') && ` + text("#dead tbody .n") + ` === '2'`)
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		got, err := os.ReadFile(out)
+		if err == nil && strings.Contains(string(got), `{"reading":100}`) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the letter did not go through the flow: %q, %v", got, err)
+		}
+	}
+}
+
+// brokerChannel is a channel of the shared broker; the queues are deleted when
+// the test ends.
+func brokerChannel(t *testing.T, queues ...string) *amqp.Channel {
+	t.Helper()
+	connection, err := amqp.Dial(brokerURL())
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("there is no RabbitMQ: %v", err)
+		}
+		t.Skip("no RabbitMQ; tools/broker ensure starts one")
+	}
+	ch, err := connection.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, q := range queues {
+			_, _ = ch.QueueDelete(q, false, false, false)
+		}
+		_ = connection.Close()
+	})
+	return ch
+}
