@@ -98,22 +98,22 @@ func (h *Host) Tap(name string, places []string) (*topology.Tap, error) {
 // errAtRest says that no lane is there to answer.
 var errAtRest = errors.New("the flow is at rest: values can be looked at while it runs")
 
-// View tells what a stage keeps per key now; see [topology.Graph.View].
-func (h *Host) View(ctx context.Context, name, stage string, limit int) (rows []topology.Row, keys int, err error) {
+// View tells what a stage keeps by key now; see [topology.Graph.View].
+func (h *Host) View(ctx context.Context, name, stage string, q topology.Question) (topology.View, error) {
 	f := h.find(name)
 	if f == nil {
-		return nil, 0, fmt.Errorf("there is no flow %q", name)
+		return topology.View{}, fmt.Errorf("there is no flow %q", name)
 	}
 	flow := f.running()
 	flow.mu.Lock()
 	g := flow.graph
 	flow.mu.Unlock()
 	if g == nil || !flow.Running() {
-		return nil, 0, errAtRest
+		return topology.View{}, errAtRest
 	}
-	rows, keys, err = g.View(ctx, stage, limit)
+	v, err := g.View(ctx, stage, q)
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, topology.ErrStopped) {
 		err = errAtRest
 	}
-	return rows, keys, err
+	return v, err
 }

@@ -107,6 +107,7 @@ func TestDashboard(t *testing.T) {
 		{"dead letters appear by themselves, and a replay says why it is not possible", browser.showsDeadLetters},
 		{"a dead letter is replayed from a queue through the changed flow", browser.replays},
 		{"values by key are shown", browser.showsValues},
+		{"open windows are shown by key, page by page", browser.showsWindows},
 		{"a flow is paused and continued", browser.pauses},
 		{"a browser needs the token", browser.needsTheToken},
 		{"a page that is not ours is refused", browser.refusesOthers},
@@ -392,6 +393,35 @@ func (b browser) showsValues(t *testing.T) {
 	p.at("/flows/sensors/values")
 	p.until("document.querySelectorAll('#values tbody tr').length === 5 && " + text("#values thead") + ".includes('reads')")
 	p.until("(window.seen ??= " + text("#values tbody") + ") !== " + text("#values tbody"))
+}
+
+// Open windows are shown with their bounds, by page, and can be searched.
+func (b browser) showsWindows(t *testing.T) {
+	p, _ := b.open(t, `name: sensors
+source:
+  generate: {rows: {index: "index", sensor: "'s' + string(index % 250)", reading: "index % 100"}, every: 1ms}
+stages:
+  - partition: {by: sensor, lanes: 2}
+  - route:
+      match: all
+      branches:
+        - {name: long, when: "true", stages: [{name: hours, window: {tumbling: 1000000h, aggregate: {reads: "count()"}}}]}
+        - {name: many, when: "true", stages: [{name: thousands, window: {count: 1000000, aggregate: {total: "sum(reading)"}}}]}
+sink: {drop: {}}
+`)
+	p.at("/flows/sensors/values")
+	p.until("document.querySelectorAll('#values tbody tr').length === 100 && " + text("#values thead") + ".includes('from') && " + text("#values thead") + ".includes('reads')")
+	p.until(text("#values-note") + " === '250 keys, page 1' && " + text("#values tbody") + ".includes(' 00:00:00Z')")
+	p.click("#values-next")
+	p.until(text("#values-note") + " === '250 keys, page 2'")
+	p.click("#values-next")
+	p.until(text("#values-note") + " === '250 keys, page 3' && document.querySelectorAll('#values tbody tr').length === 50 && document.querySelector('#values-next').hidden")
+	p.click("#values-back")
+	p.until(text("#values-note") + " === '250 keys, page 2'")
+	p.fill(`#values-form [name="find"]`, "S24")
+	p.until(text("#values-note") + " === '11 of 250 keys' && document.querySelectorAll('#values tbody tr').length === 11")
+	p.do(chromedp.Evaluate(`(() => { const e = document.querySelector('#values-form select'); e.value = 'thousands'; e.dispatchEvent(new Event('change')) })()`, nil))
+	p.until(text("#values tbody") + ".includes(' of 1,000,000') && " + text("#values thead") + ".includes('total')")
 }
 
 func (b browser) pauses(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -93,14 +92,12 @@ func (s served) Files(flow string) []api.File {
 func (s served) Pause(ctx context.Context, flow string) error { return s.host.Pause(ctx, flow) }
 func (s served) Continue(flow string) error                   { return s.host.Continue(flow) }
 
-func (s served) Values(ctx context.Context, flow, stage string, limit int) (api.Values, error) {
-	rows, keys, err := s.host.View(ctx, flow, stage, limit)
-	v := api.Values{Stage: stage, Keys: keys, Rows: []api.Row{}}
-	for _, r := range rows {
-		v.Rows = append(v.Rows, api.Row{Key: r.Key, Values: r.Values})
+func (s served) Values(ctx context.Context, flow, stage string, q api.ValuesQuery) (api.Values, error) {
+	view, err := s.host.View(ctx, flow, stage, topology.Question{Find: q.Find, After: q.After, Limit: q.Limit})
+	v := api.Values{Stage: stage, Keys: view.Keys, Found: view.Found, Rows: []api.Row{}, More: view.More}
+	for _, r := range view.Rows {
+		v.Rows = append(v.Rows, api.Row{Key: r.Key, Values: r.Values, Records: r.Records, Of: r.Of, More: r.More})
 	}
-	slices.SortFunc(v.Rows, func(a, b api.Row) int { return cmp.Or(cmp.Compare(a.Key, b.Key), bytes.Compare(a.Values, b.Values)) })
-	v.Rows = v.Rows[:min(limit, len(v.Rows))]
 	return v, err
 }
 

@@ -27,8 +27,8 @@ type Host interface {
 	// Pause has a flow rest until Continue; see the engine.
 	Pause(ctx context.Context, flow string) error
 	Continue(flow string) error
-	// Values is what a stage keeps by key: up to limit rows.
-	Values(ctx context.Context, flow, stage string, limit int) (Values, error)
+	// Values is what a stage keeps by key.
+	Values(ctx context.Context, flow, stage string, q ValuesQuery) (Values, error)
 	// Tap looks at records that pass places of a flow. where is a condition; ""
 	// holds always.
 	Tap(flow string, places []string, where string) (Tap, error)

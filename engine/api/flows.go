@@ -19,8 +19,8 @@ const (
 	pauseTimeout = 30 * time.Second
 	// viewTimeout bounds how long a request waits for the values of a stage.
 	viewTimeout = 3 * time.Second
-	// maxRows bounds the values of a stage that are shown.
-	maxRows = 1000
+	// maxKeys bounds the keys of a stage that are shown at a time.
+	maxKeys = 1000
 )
 
 // File is the text of a flow.
@@ -44,15 +44,33 @@ type Checked struct {
 // Values is what a stage keeps by key now.
 type Values struct {
 	Stage string `json:"stage"`
-	// Keys is how many keys there are; Rows has the first of them.
-	Keys int   `json:"keys"`
+	// Keys is how many keys have something open, and Found how many of them
+	// were searched for.
+	Keys  int `json:"keys"`
+	Found int `json:"found"`
+	// Rows are in the order of keys, up to 10 of each.
 	Rows []Row `json:"rows"`
+	// More says that keys follow behind the last row: ask for them with after.
+	More bool `json:"more,omitempty"`
 }
 
-// Row is what a stage keeps of one key.
+// Row is a window of one key that is open, or its running aggregate.
 type Row struct {
-	Key    string          `json:"key"`
+	Key string `json:"key"`
+	// Values is what would be emitted now.
 	Values json.RawMessage `json:"values"`
+	// Records of Of are in a window that is counted.
+	Records int `json:"records,omitempty"`
+	Of      int `json:"of,omitempty"`
+	// More says that the key has more open windows, which close later.
+	More bool `json:"more,omitempty"`
+}
+
+// ValuesQuery says which keys are meant: those with the text Find, behind the
+// key After in the order of keys, and at most Limit of them.
+type ValuesQuery struct {
+	Find, After string
+	Limit       int
 }
 
 // Params asks for params to be set, or to be left to their defaults again.
@@ -219,15 +237,16 @@ func (a *API) values(w http.ResponseWriter, r *http.Request) {
 	if f == nil {
 		return
 	}
-	limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
-	if err != nil || limit <= 0 || limit > maxRows {
-		limit = maxRows
+	query := r.URL.Query()
+	limit, err := strconv.Atoi(query.Get("limit"))
+	if err != nil || limit <= 0 || limit > maxKeys {
+		limit = maxKeys
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), viewTimeout)
 	defer cancel()
-	v, err := a.host.Values(ctx, f.Name, r.PathValue("stage"), limit)
+	v, err := a.host.Values(ctx, f.Name, r.PathValue("stage"), ValuesQuery{query.Get("find"), query.Get("after"), limit})
 	if err != nil {
-		refuse(w, &Error{http.StatusConflict, err.Error(), "stages with values by key are global windows"})
+		refuse(w, &Error{http.StatusConflict, err.Error(), "windows have values by key, while their flow runs"})
 		return
 	}
 	answer(w, http.StatusOK, v)

@@ -35,7 +35,7 @@ func (whole) Files(string) []File                       { return []File{{Flow: "
 func (whole) Pause(context.Context, string) error       { return nil }
 func (whole) Continue(string) error                     { return nil }
 func (whole) Tap(string, []string, string) (Tap, error) { return nil, errors.New("none") }
-func (whole) Values(context.Context, string, string, int) (Values, error) {
+func (whole) Values(context.Context, string, string, ValuesQuery) (Values, error) {
 	return Values{Rows: []Row{}}, nil
 }
 func (whole) ListDead(context.Context, string, deadletter.Filter) (DeadList, error) {

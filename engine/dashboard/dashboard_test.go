@@ -50,7 +50,7 @@ func (host) Files(string) []api.File {
 	return []api.File{{Flow: "orders", File: markup, Version: "v", Source: "# </textarea>" + markup + "\nname: orders\n"}}
 }
 
-func (host) Values(context.Context, string, string, int) (api.Values, error) {
+func (host) Values(context.Context, string, string, api.ValuesQuery) (api.Values, error) {
 	return api.Values{}, nil
 }
 

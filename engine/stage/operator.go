@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"iter"
 	"time"
 
 	"github.com/telluride-stream/telluride/engine/record"
@@ -72,12 +73,22 @@ type Partial interface {
 	EmitPartial(c *Context)
 }
 
-// Viewer is an operator with state that people may look at.
+// Viewer is an operator with state that people may look at, between two
+// batches. Neither method changes anything.
 type Viewer interface {
-	// View calls show for every key with the values that are kept of it: values
-	// makes a JSON object of what would be emitted now, and changes nothing. It
-	// is called between two batches, and neither argument is valid behind it.
-	View(show func(key string, values func() []byte))
+	// Keys calls each for every key that has something open, in any order.
+	Keys(each func(key string))
+	// Open lists what is open of a key; what closes first comes first.
+	Open(key string) iter.Seq[Opened]
+}
+
+// Opened is a window that has not closed yet, or a running aggregate.
+type Opened struct {
+	// Values is a JSON object of what would be emitted now.
+	Values []byte
+	// Records is how many records are in a window that is counted, and Of how
+	// many there may be; else both are 0.
+	Records, Of int
 }
 
 // Stateful is an operator whose state outlives it. State is kept per key,

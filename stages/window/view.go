@@ -1,24 +1,151 @@
 package window
 
 import (
+	"iter"
+	"slices"
+
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
 )
 
-var _ stage.Viewer = (*running)(nil)
+var (
+	_ stage.Viewer = (*panes)(nil)
+	_ stage.Viewer = (*sessions)(nil)
+	_ stage.Viewer = (*counted)(nil)
+	_ stage.Viewer = (*running)(nil)
+	_ stage.Viewer = (*sliding)(nil)
+)
 
-// View shows the aggregates of every key as they are now.
-func (o *running) View(show func(key string, values func() []byte)) {
-	o.keys.all(func(e *entry[runningState]) {
-		show(e.key, func() []byte { return o.document(e, e.state.cells) })
+// Keys is [stage.Viewer]. Of windows that have fired and only wait for late
+// records, nothing is open.
+func (o *panes) Keys(each func(string)) {
+	o.open(each, func(s *paneState) bool { return s.next != none })
+}
+
+// Open is [stage.Viewer].
+func (o *panes) Open(key string) iter.Seq[stage.Opened] {
+	return func(yield func(stage.Opened) bool) {
+		e := o.lookup(key)
+		if e == nil || e.state.next == none {
+			return
+		}
+		sent := int64(none)
+		for i := range e.state.panes {
+			first, last := o.grid.windows(e.state.panes[i].index)
+			for w := max(first, e.state.next, sent+1); w <= last; w++ {
+				start, end := o.grid.bounds(w)
+				if !yield(stage.Opened{Values: o.document(e, o.content(e, w), start, end)}) {
+					return
+				}
+				sent = w
+			}
+		}
+	}
+}
+
+// Keys is [stage.Viewer].
+func (o *sessions) Keys(each func(string)) {
+	o.open(each, func(s *sessionState) bool {
+		return slices.ContainsFunc(s.open, func(s *session) bool { return !s.fired })
 	})
 }
 
-// document is what the stage would emit for a key now, as JSON.
-func (b *base[S]) document(e *entry[S], cells []cell) []byte {
+// Open is [stage.Viewer].
+func (o *sessions) Open(key string) iter.Seq[stage.Opened] {
+	return func(yield func(stage.Opened) bool) {
+		e := o.lookup(key)
+		if e == nil {
+			return
+		}
+		for _, s := range e.state.open {
+			if !s.fired && !yield(stage.Opened{Values: o.document(e, s.cells, s.start, s.end)}) {
+				return
+			}
+		}
+	}
+}
+
+// Keys is [stage.Viewer].
+func (o *counted) Keys(each func(string)) {
+	o.open(each, func(s *countState) bool { return s.n > 0 })
+}
+
+// Open is [stage.Viewer].
+func (o *counted) Open(key string) iter.Seq[stage.Opened] {
+	return func(yield func(stage.Opened) bool) {
+		if e := o.lookup(key); e != nil && e.state.n > 0 {
+			yield(stage.Opened{Values: o.document(e, e.state.cells, 0, 0), Records: int(e.state.n), Of: int(o.size)})
+		}
+	}
+}
+
+// Keys is [stage.Viewer].
+func (o *running) Keys(each func(string)) { o.open(each, func(*runningState) bool { return true }) }
+
+// Open is [stage.Viewer].
+func (o *running) Open(key string) iter.Seq[stage.Opened] {
+	return func(yield func(stage.Opened) bool) {
+		if e := o.lookup(key); e != nil {
+			yield(stage.Opened{Values: o.document(e, e.state.cells, 0, 0)})
+		}
+	}
+}
+
+// Keys is [stage.Viewer].
+func (o *sliding) Keys(each func(string)) {
+	o.open(each, func(s *slidingState) bool { return !s.list.empty() })
+}
+
+// Open is [stage.Viewer]: the window that ends with the last record.
+func (o *sliding) Open(key string) iter.Seq[stage.Opened] {
+	return func(yield func(stage.Opened) bool) {
+		e := o.lookup(key)
+		if e == nil || e.state.list.empty() {
+			return
+		}
+		l := &e.state.list
+		from, end := l.begin, l.at[len(l.at)-1].time
+		if o.records == 0 {
+			from = l.behind(earlier(end, o.length))
+		}
+		clear(o.scratch)
+		for i := from; i < l.end(); i++ {
+			o.add(o.scratch, l, i)
+		}
+		opened := stage.Opened{Values: o.document(e, o.scratch, earlier(end, o.length), end)}
+		if o.records > 0 {
+			opened.Records, opened.Of = l.len(), o.records
+		}
+		yield(opened)
+	}
+}
+
+// open calls each for the keys whose state has something open.
+func (b *base[S]) open(each func(string), something func(*S) bool) {
+	b.keys.all(func(e *entry[S]) {
+		if something(&e.state) {
+			each(e.key)
+		}
+	})
+}
+
+// lookup finds the entry of a key; nil when there is none.
+func (b *base[S]) lookup(key string) *entry[S] {
+	if len(b.key.Fields) == 0 {
+		return b.keys.find(0, key)
+	}
+	return b.keys.find(record.Hash(key), key)
+}
+
+// document is what the stage would emit for a window now, as JSON.
+func (b *base[S]) document(e *entry[S], cells []cell, start, end int64) []byte {
 	out := b.results
 	fields := make([]record.Value, b.width)
 	at := copyTo(fields, out.slots, b.keyOf(e.key))
+	if out.bounded {
+		fields[out.slots[at]], fields[out.slots[at+1]] = b.times.bounds(start, end)
+		at += 2
+	}
 	for i := range b.set.outputs {
 		fields[out.slots[at+i]] = b.set.value(&b.set.outputs[i], cells)
 	}
