@@ -146,6 +146,9 @@ func (h *Host) Start(file string, src []byte, set map[string]string) (*Flow, dia
 		control = append(control, checkpoint.Change{Key: controlPending})
 	}
 	f.become(version)
+	f.mu.Lock()
+	control = append(control, f.rememberPast())
+	f.mu.Unlock()
 	h.mu.Lock()
 	h.flows = append(h.flows, f)
 	h.wg.Go(f.work)

@@ -74,6 +74,7 @@ const (
 	controlVersion  = inspect.ControlVersion
 	controlReceipts = "receipts"
 	controlPending  = "pending"
+	controlPast     = "past"
 )
 
 func newID() string {
@@ -119,6 +120,7 @@ func (h *Host) recall(f *hosted, p *plan.Plan, src []byte, flags map[string]stri
 		return v, diag.List{{Severity: diag.Warning, Span: diag.Span{File: f.file}, Message: "what was applied before cannot be read: " + err.Error()}}
 	}
 	_ = json.Unmarshal(control[controlReceipts], &f.receipts)
+	f.past = recallPast(control[controlPast])
 	var old remembered
 	known := json.Unmarshal(control[controlVersion], &old) == nil
 	warnings := f.recallPending(control, !known || old.Base != v.base)
@@ -263,6 +265,7 @@ func (f *hosted) keep(c change.Change, r change.Receipt) {
 	}
 	control, err := f.notePending(c, r.Outcome)
 	text, failed := json.Marshal(f.receipts)
+	control = append(control, f.rememberPast())
 	f.mu.Unlock()
 	if err = errors.Join(err, failed); err == nil {
 		err = f.host.engine.config.Store.SetControl(f.name, append(control, checkpoint.Change{Key: controlReceipts, Value: text}))
@@ -418,7 +421,7 @@ func (h *Host) Tidy() error {
 		if resumes {
 			continue
 		}
-		err = h.engine.config.Store.SetControl(f.name, []checkpoint.Change{{Key: controlVersion}})
+		err = h.engine.config.Store.SetControl(f.name, []checkpoint.Change{{Key: controlVersion}, {Key: controlPast}})
 		if err != nil {
 			return fmt.Errorf("forget the version of %s: %w", f.name, err)
 		}

@@ -4,50 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/telemetry"
 	"github.com/telluride-stream/telluride/engine/topology"
 )
-
-// maxPast is how many versions of a flow's file are kept to look at.
-const maxPast = 20
-
-// Past is a version that a flow has run, or runs.
-type Past struct {
-	Version string
-	Source  []byte
-	Since   time.Time
-	// FromFile says that Source is what the flow's file held at that time.
-	FromFile bool
-}
-
-// note keeps a version for people to look at. The caller holds f.mu.
-func (f *hosted) note(v version) {
-	if v.plan == nil {
-		return
-	}
-	if n := len(f.past); n > 0 && f.past[n-1].Version == v.plan.Version {
-		f.past[n-1].FromFile = hash(v.source) == v.base
-		return
-	}
-	f.past = append(f.past, Past{v.plan.Version, v.source, f.host.engine.config.Clock.Now(), hash(v.source) == v.base})
-	if len(f.past) > maxPast {
-		f.past = append([]Past(nil), f.past[len(f.past)-maxPast:]...)
-	}
-}
-
-// Past lists the versions that a flow has run in this process, the newest last.
-func (h *Host) Past(name string) ([]Past, bool) {
-	f := h.find(name)
-	if f == nil {
-		return nil, false
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return append([]Past(nil), f.past...), true
-}
 
 // PlanOf is the plan that a flow runs.
 func (h *Host) PlanOf(name string) (*plan.Plan, bool) {

@@ -79,13 +79,19 @@ type tab struct {
 func (b browser) open(t *testing.T, flow string, args ...string) (*tab, string) {
 	t.Helper()
 	file := write(t, flow)
+	return b.tab(t, startRun(t, append([]string{file}, args...)...)), file
+}
+
+// tab opens a tab for a process.
+func (b browser) tab(t *testing.T, url string) *tab {
+	t.Helper()
 	ctx, cancel := chromedp.NewContext(b.Context)
 	t.Cleanup(cancel)
 	// The first Run makes the tab, which lives as long as its context.
 	if err := chromedp.Run(ctx); err != nil {
 		t.Fatalf("open a tab: %v", err)
 	}
-	return &tab{T: t, ctx: ctx, url: startRun(t, append([]string{file}, args...)...)}, file
+	return &tab{T: t, ctx: ctx, url: url}
 }
 
 // browser is one that runs.
@@ -109,6 +115,7 @@ func TestDashboard(t *testing.T) {
 		{"values by key are shown", browser.showsValues},
 		{"open windows are shown by key, page by page", browser.showsWindows},
 		{"a flow is paused and continued", browser.pauses},
+		{"a page lives through a restart, and goes back to an earlier version", browser.restarts},
 		{"a browser needs the token", browser.needsTheToken},
 		{"a page that is not ours is refused", browser.refusesOthers},
 	} {
@@ -119,35 +126,42 @@ func TestDashboard(t *testing.T) {
 // startRun runs flows until the test ends, and returns where the dashboard is.
 func startRun(t *testing.T, args ...string) string {
 	t.Helper()
+	url, stop := startProcess(t, "127.0.0.1:0", filepath.Join(t.TempDir(), "s"), args...)
+	t.Cleanup(stop)
+	return url
+}
+
+// startProcess runs flows until stop is called.
+func startProcess(t *testing.T, at, state string, args ...string) (url string, stop func()) {
+	t.Helper()
 	f := newFake()
-	at := make(chan string, 1)
+	served := make(chan string, 1)
 	serving := regexp.MustCompile(`msg=serving url=(\S+)/`)
 	var once sync.Once
 	f.err.wrote = func(all string) {
 		if m := serving.FindStringSubmatch(all); m != nil {
-			once.Do(func() { at <- m[1] })
+			once.Do(func() { served <- m[1] })
 		}
 	}
 	done := make(chan int, 1)
 	go func() {
-		done <- f.execute(append([]string{"run", "--http", "127.0.0.1:0", "--state-dir", filepath.Join(t.TempDir(), "s")}, args...)...)
+		done <- f.execute(append([]string{"run", "--http", at, "--state-dir", state}, args...)...)
 	}()
-	t.Cleanup(func() {
+	stop = func() {
 		f.signals <- syscall.SIGINT
 		if code := <-done; code != exitFine {
 			t.Errorf("exit code %d: %s", code, f.err.String())
 		}
-	})
+	}
 	select {
-	case url := <-at:
-		return url
+	case url = <-served:
 	case code := <-done:
-		done <- code
 		t.Fatalf("the run ended with %d: %s", code, f.err.String())
 	case <-time.After(patience):
+		stop()
 		t.Fatalf("nothing is served: %s", f.err.String())
 	}
-	return ""
+	return url, stop
 }
 
 // watch notes what a page must not do: errors on its console, and requests to

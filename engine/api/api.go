@@ -20,8 +20,8 @@ type Host interface {
 	Plan(change.Change) Preview
 	// Measure tells what was counted and measured in every flow.
 	Measure() []Measured
-	// Drawing is the graph of a flow, and Files the texts that it has run in
-	// this process, the newest last.
+	// Drawing is the graph of a flow, and Files the texts that it has run, as
+	// far as they are kept, the newest last.
 	Drawing(flow string) (*plan.Drawing, bool)
 	Files(flow string) []File
 	// Pause has a flow rest until Continue; see the engine.

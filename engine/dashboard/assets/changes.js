@@ -24,11 +24,11 @@ function changed(r, texts) {
   if (r.version_before === r.version_after) return out;
   const lines = diff(before, after);
   out.append(lines.length ? h('div', { class: 'diff' }, lines) : h('p', { class: 'hint' }, 'The file is the same; params were changed.'));
-  if (lines.length) out.append(h('p', {}, h('a', { href: `file?version=${encodeURIComponent(r.version_before)}` }, 'Edit the version before it')));
+  if (lines.length) out.append(h('p', {}, h('a', { href: `file?version=${encodeURIComponent(r.version_before)}` }, 'Open the version before this change in the editor')));
   return out;
 }
 
 export async function start() {
   await load();
-  return { receipt: load };
+  return { receipt: load, reopened: load };
 }

@@ -100,6 +100,7 @@ export async function start() {
   $('#all')?.addEventListener('change', (e) => { for (const box of $$('#dead tbody input')) box.checked = e.target.checked; tally(); });
   await load();
   return {
+    reopened: () => { if (!counted || !$('#dead tbody tr')) load(); },
     async metrics(m) {
       const f = m.flows.find((one) => one.name === flow);
       const why = f && (again(f) || (failed && ++ticks % 5 === 0 ? 'look' : ''));

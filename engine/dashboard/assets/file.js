@@ -112,15 +112,20 @@ export async function start() {
   $('#source').addEventListener('scroll', scroll);
   $('#apply').addEventListener('click', apply);
   $('#revert').addEventListener('click', () => { $('#source').value = running; draw(); check(); $('#source').focus(); });
+  addEventListener('beforeunload', (e) => { if (text() !== running) e.preventDefault(); });
   draw();
   await check();
+  const follow = async () => {
+    const untouched = text() === running;
+    await load();
+    if (untouched) $('#source').value = running;
+    draw(); check();
+  };
   return {
+    reopened: follow,
     async receipt(r) {
-      const untouched = text() === running;
-      await load();
-      if (untouched) $('#source').value = running;
       $('#receipt').replaceChildren(receipt(r));
-      draw(); check();
+      await follow();
     },
   };
 }

@@ -44,5 +44,5 @@ export async function start() {
     const answer = await fetch(`/v1/flows/${encodeURIComponent(tr.dataset.flow)}/history`);
     if (answer.ok) rates.set(tr.dataset.flow, (await answer.json()).slice(-119).map((p) => p.in_rate));
   }));
-  listen({ metrics: (m) => { showMachine(m.machine); m.flows.forEach(show); } });
+  listen({ reopened: () => location.reload(), metrics: (m) => { showMachine(m.machine); m.flows.forEach(show); } });
 }

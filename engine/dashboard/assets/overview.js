@@ -103,7 +103,11 @@ export async function start() {
   const past = await ask(api('/history'));
   add(...past);
   let bad, last = past.at(-1)?.at;
+  const version = document.body.dataset.version;
   return {
+    // The server draws the graph.
+    receipt(r) { if (r.version_after && r.version_after !== version) location.reload(); },
+    reopened: () => location.reload(),
     metrics(m) {
       showMachine(m.machine);
       const f = m.flows.find((one) => one.name === flow);

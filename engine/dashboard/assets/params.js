@@ -75,5 +75,5 @@ export async function start() {
   form.addEventListener('input', () => { if (button) button.disabled = false; check(); });
   form.addEventListener('submit', (e) => { e.preventDefault(); const set = wanted(); if (Object.keys(set).length) change({ set }); });
   for (const b of $$('.unset')) b.addEventListener('click', () => change({ unset: [b.dataset.unset] }));
-  return { receipt: (r) => { $('#receipt').replaceChildren(receipt(r)); refresh(); } };
+  return { receipt: (r) => { $('#receipt').replaceChildren(receipt(r)); refresh(); }, reopened: refresh };
 }

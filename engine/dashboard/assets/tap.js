@@ -2,7 +2,7 @@
 import { $, api, clock, count, h, setText } from './dom.js';
 
 const kept = 200;
-let abort = null;
+let abort = null, broken = false; // broken: it ended for want of a process
 
 function line(text) {
   const l = JSON.parse(text);
@@ -19,6 +19,7 @@ async function run(form) {
   const q = new URLSearchParams();
   for (const name of ['stage', 'where', 'rate']) if (form.elements[name].value) q.set(name, form.elements[name].value);
   abort = new AbortController();
+  broken = false;
   setText($('#go'), 'Pause');
   $('#tap-problem').hidden = true;
   try {
@@ -33,7 +34,8 @@ async function run(form) {
       lines.forEach(line);
     }
   } catch (e) {
-    if (e.name !== 'AbortError') { $('#tap-problem').hidden = false; setText($('#tap-problem'), e.message); }
+    broken = e instanceof TypeError; // of fetch: the connection
+    if (e.name !== 'AbortError') { $('#tap-problem').hidden = false; setText($('#tap-problem'), broken ? 'The connection was lost.' : e.message); }
   }
   setText($('#go'), 'Start');
   abort = null;
@@ -46,5 +48,5 @@ export async function start() {
   for (const name of ['stage', 'rate']) form.elements[name].addEventListener('change', () => { if (abort) { abort.abort(); setTimeout(() => run(form)); } });
   $('#clear').addEventListener('click', () => $('#records tbody').replaceChildren());
   if (stage) run(form);
-  return {};
+  return { reopened() { if (broken && !abort) run(form); } };
 }

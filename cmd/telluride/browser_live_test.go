@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -92,4 +93,32 @@ func brokerChannel(t *testing.T, queues ...string) *amqp.Channel {
 		_ = connection.Close()
 	})
 	return ch
+}
+
+// A page that stays open says that the process is away, and goes on with the
+// next one. The history is that of both, and leads back.
+func (b browser) restarts(t *testing.T) {
+	file, state := write(t, sensors), filepath.Join(t.TempDir(), "s")
+	url, stop := startProcess(t, "127.0.0.1:0", state, file)
+	p := b.tab(t, url)
+	p.at("/flows/sensors/file")
+	p.fill("#source", strings.Replace(sensors, "reading < 99", "reading < 98", 1))
+	p.until("!document.querySelector('#apply').disabled")
+	p.click("#apply")
+	p.until(text("#receipt") + `.includes('Applied')`)
+	p.at("/flows/sensors/changes")
+	p.until("document.querySelector('#live').dataset.live === 'on' && document.querySelector('#away').hidden")
+	p.do(chromedp.Evaluate("window.same = true", nil))
+	stop()
+	p.until("document.querySelector('#live').dataset.live === 'off' && " + text("#away") + ".includes('does not answer')")
+
+	_, stop = startProcess(t, strings.TrimPrefix(url, "http://"), state, file)
+	t.Cleanup(stop)
+	p.until("window.same && document.querySelector('#live').dataset.live === 'on' && document.querySelector('#away').hidden")
+	p.click("#history summary")
+	p.until(text("#history .diff .add") + `.includes('reading < 98')`)
+	p.click("#history a")
+	p.until(`location.pathname === '/flows/sensors/file' && document.querySelector('#source').value.includes('reading < 99') && !document.querySelector('#apply').disabled`)
+	p.click("#apply")
+	p.until(text("#receipt") + `.includes('Applied')`)
 }
