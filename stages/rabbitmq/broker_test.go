@@ -128,8 +128,13 @@ func (b *broker) publish(queue string, n int) {
 			b.t.Fatal(err)
 		}
 	}
-	if last != nil && !last.Wait() {
-		b.t.Fatal("not confirmed")
+	if last == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+	defer cancel()
+	if ok, err := last.WaitContext(ctx); !ok || err != nil {
+		b.t.Fatalf("%d messages for %s are not confirmed: %v", n, queue, err)
 	}
 }
 

@@ -110,6 +110,7 @@ func alarms(t *testing.T, b *broker, node *brokertest.Node) {
 	sink := b.sink("confirm_timeout: 1s, queue: " + out).open()
 	sink.write(numbered(1)...)
 	sink.mustFlush()
+	defer node.Alarm(false) // also for what comes after a failure
 	for range 2 {
 		node.Alarm(true)
 		// The broker says so once it is asked to take something.

@@ -310,14 +310,20 @@ func (n *Node) Do(expression string) {
 }
 
 // Alarm raises or clears a memory alarm: while it lasts, the broker reads
-// nothing from connections that publish.
+// nothing from connections that publish. Every connection has been told when
+// it returns.
 func (n *Node) Alarm(on bool) {
 	n.t.Helper()
-	call := "clear_alarm({resource_limit, memory, node()})"
+	call, want := "clear_alarm({resource_limit, memory, node()})", "false"
 	if on {
-		call = "set_alarm({{resource_limit, memory, node()}, []})"
+		call, want = "set_alarm({{resource_limit, memory, node()}, []})", "true"
 	}
 	n.Do("rabbit_alarm:" + call)
+	// That was a notification; what is asked now is answered after it.
+	is := n.Eval("lists:keymember({resource_limit, memory, node()}, 1, rabbit_alarm:get_alarms())")
+	if is != want {
+		n.t.Fatalf("%s: a memory alarm is there: %s", call, is)
+	}
 }
 
 // CloseConnections has the broker close every connection, as
