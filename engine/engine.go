@@ -11,6 +11,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/engine/telemetry"
+	"github.com/telluride-stream/telluride/engine/telemetry/trace"
 	"github.com/telluride-stream/telluride/engine/topology"
 )
 
@@ -34,6 +35,8 @@ type Config struct {
 	// Left is told of every record that leaves a flow as a dead letter or late,
 	// at the time when that takes effect: see [topology.Config]. It may be nil.
 	Left func(record.Side)
+	// Tracer records what happens to the batches of flows; nil: nothing does.
+	Tracer *trace.Tracer
 	// Workers is how many goroutines decode the payloads of a source; 0: one per CPU.
 	Workers int
 }

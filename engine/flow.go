@@ -220,7 +220,7 @@ func (f *Flow) newGraph(p *plan.Plan, before bool) *topology.Graph {
 	rt.Resumed = before
 	now := f.engine.config.Clock.Now
 	return topology.New(p, topology.Config{
-		Store: f.engine.store(p), Clock: f.engine.config.Clock, Ledger: f.Ledger, Taps: f.engine.tapsOf(p.Name), Runtime: rt, Workers: f.engine.config.Workers,
+		Store: f.engine.store(p), Clock: f.engine.config.Clock, Ledger: f.Ledger, Taps: f.engine.tapsOf(p.Name), Trace: f.engine.config.Tracer.Flow(p.Name), Runtime: rt, Workers: f.engine.config.Workers,
 		Committed: func(d checkpoint.Done, took time.Duration) {
 			f.Ledger.Committed(d.Commit.Epoch, d.Settled, d.Commit.Bytes(), took, now())
 		},

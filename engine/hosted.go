@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/checkpoint"
@@ -228,6 +229,7 @@ func (f *hosted) work() {
 func (f *hosted) do(j job) change.Outcome {
 	r, known := f.known(j.change.ID)
 	if !known {
+		began := time.Now()
 		if j.problems.HasErrors() {
 			r = f.unreadable(j.change, j.problems)
 		} else {
@@ -235,6 +237,8 @@ func (f *hosted) do(j job) change.Outcome {
 		}
 		f.keep(j.change, r)
 		f.running().Ledger.Reloaded(string(r.Outcome))
+		ok := r.Outcome == change.Applied || r.Outcome == change.Unchanged
+		f.host.engine.config.Tracer.Change(f.name, string(r.Outcome), r.After, ok, began, time.Duration(r.PausedMS*float64(time.Millisecond)))
 	}
 	if j.answer != nil {
 		j.answer <- r

@@ -142,13 +142,15 @@ func (p *program) run(paths []string, fl runFlags) error {
 	if err != nil {
 		return err
 	}
+	tracer, finish := openTracing(r.log)
+	defer finish()
 	// Who asks from now on waits until the flows have started.
 	ln, err := listen(state)
 	if err != nil {
 		r.log.Warn("telluride status and apply cannot reach this run", "error", err)
 	}
 	r.host = engine.NewHost(engine.HostConfig{
-		Engine:  engine.Config{Store: kept.lasting, Volatile: kept.volatile, Log: r.log, Stdout: con.Stdout(), Terminal: con.outTerm, Width: width(p.stdout)},
+		Engine:  engine.Config{Store: kept.lasting, Volatile: kept.volatile, Log: r.log, Tracer: tracer, Stdout: con.Stdout(), Terminal: con.outTerm, Width: width(p.stdout)},
 		Compile: keeping(state, p.compiler(fl.settings)), DrainTimeout: fl.drainTimeout, Told: r.told,
 	})
 	r.changes = newChanges(r.host, r.told)

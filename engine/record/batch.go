@@ -31,6 +31,9 @@ type Batch struct {
 	Ordered bool
 	// Barrier ends an epoch behind the records; its Kind is None for most batches.
 	Barrier Barrier
+	// Spans are those of traces that led to the batch, the nearest stage's; nil:
+	// it is not traced. The list is shared with other batches.
+	Spans []Span
 
 	own    *Arena   // what this batch makes is made here
 	arenas []*Arena // what this batch keeps alive: own, and those it shares

@@ -52,6 +52,8 @@ type SinkSpec struct {
 	New func(Runtime) Sink
 	// Text names where it writes, for people: a path, an exchange.
 	Text string
+	// Messaging is what is published to; nil: records do not become messages.
+	Messaging *Messaging
 	// Terminal says that it writes to standard output.
 	Terminal bool
 	// Letters opens what was written, when it is dead letters; nil: they cannot

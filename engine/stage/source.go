@@ -76,6 +76,14 @@ type Settlement struct {
 	Rejected []uint64 // ascending, all at most Upto; everything else is acknowledged
 }
 
+// Propagator says what goes into the headers of a message, so that the trace
+// of its record goes on where it is read.
+type Propagator interface {
+	// Propagate is the message's traceparent and tracestate (W3C Trace Context),
+	// "" for none. ctx is that of the Write.
+	Propagate(ctx context.Context, r *record.Record) (parent, state string)
+}
+
 // SourceSpec is a checked source: what a plan knows of it.
 type SourceSpec struct {
 	// New makes the source. It opens nothing.
@@ -109,6 +117,15 @@ type SourceSpec struct {
 	Sample func(rt Runtime, most int) Source
 	// Text names what is read, for people: a path, a queue.
 	Text string
+	// Messaging is what messages are read from; nil: records are no messages.
+	// Their meta.headers may then carry traces.
+	Messaging *Messaging
+}
+
+// Messaging names a place of a messaging system, as traces do.
+type Messaging struct {
+	System      string // rabbitmq
+	Destination string // a queue, an exchange
 }
 
 // Runtime is what the engine gives a source or sink when it makes it.
@@ -129,6 +146,8 @@ type Runtime struct {
 	// Stdin and Stdout are the program's; nil: those of the process.
 	Stdin  io.Reader
 	Stdout io.Writer
+	// Propagator has traces go on in what a sink publishes; nil: there are none.
+	Propagator Propagator
 	// Lock locks a file against other processes, for [Letters]; nil: nothing does.
 	Lock func(*os.File) error
 	// Terminal says that Stdout is a terminal, Width its columns; 0: unknown.

@@ -214,7 +214,7 @@ func (b *builder) source(i int, last checkpoint.Commit) <-chan any {
 	if d.raw {
 		d.projector = record.NewProjector(g.plan.Layout.First(g.plan.Reads))
 	}
-	s := &stamp{index: i, time: src.Time, coord: g.coord, row: p.row, marks: p.marks, watermark: from.Watermark, spot: g.config.Taps.spot(SourceTap(src.Name))}
+	s := &stamp{index: i, time: src.Time, coord: g.coord, row: p.row, marks: p.marks, watermark: from.Watermark, spot: g.config.Taps.spot(SourceTap(src.Name)), trace: g.reading[i]}
 	workers := g.config.Workers
 	if !d.raw {
 		workers = 1
@@ -254,7 +254,9 @@ func (b *builder) operator(n *plan.Operator, run []plan.Node, lanes []<-chan any
 	out := make([]<-chan any, len(lanes))
 	for l, in := range lanes {
 		op := b.operators[n][l]
-		out[l] = via(in, newWorker(&b.g.wg, b.g.meter(op.row, l), []string{n.Name}, op.step))
+		names := []string{n.Name}
+		traced := b.g.config.Trace.Stage(names, l, n.Spec.Holds, n.Spec.Makes)
+		out[l] = via(in, newWorker(&b.g.wg, b.g.meter(op.row, l), traced, names, op.step))
 	}
 	return out
 }
@@ -263,7 +265,8 @@ func (b *builder) fused(run []plan.Node, lanes []<-chan any) []<-chan any {
 	out := make([]<-chan any, len(lanes))
 	for l, in := range lanes {
 		c := newChain(run, b.g.config.Ledger, b.g.config.Taps)
-		out[l] = via(in, newWorker(&b.g.wg, b.g.meter(c.rows[0], l), c.names(), c.one))
+		traced := b.g.config.Trace.Stage(c.names(), l, false, false)
+		out[l] = via(in, newWorker(&b.g.wg, b.g.meter(c.rows[0], l), traced, c.names(), c.one))
 	}
 	return out
 }

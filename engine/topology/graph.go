@@ -18,6 +18,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/engine/telemetry"
+	"github.com/telluride-stream/telluride/engine/telemetry/trace"
 )
 
 // Config is what a graph needs besides its plan.
@@ -27,6 +28,8 @@ type Config struct {
 	Ledger *telemetry.Ledger
 	// Runtime is for sinks; Name and MaxBatch are set per sink.
 	Runtime stage.Runtime
+	// Trace records what happens to batches; nil: nothing does.
+	Trace *trace.Flow
 	// Taps are where passing records can be looked at; nil: nowhere.
 	Taps *Taps
 	// Intakes are those of the plan's sources, in their order, open at the
@@ -66,7 +69,8 @@ type Graph struct {
 	pumps     []*pump
 	metered   map[*telemetry.Node]bool // those that have a writer
 	terminals map[*plan.Sink]*terminal
-	ordered   []*terminal // in the order of the file
+	ordered   []*terminal     // in the order of the file
+	reading   []*trace.Source // in the order of the plan
 	sides     *sides
 	lettered  atomic.Uint64
 	troubles  troubles
@@ -90,17 +94,33 @@ func New(p *plan.Plan, c Config) *Graph {
 	for i := range p.Sources {
 		src := &p.Sources[i]
 		cc.Sources = append(cc.Sources, checkpoint.SourceLimits{Name: src.Name, Prefetch: src.Spec.Prefetch})
+		g.reading = append(g.reading, c.Trace.Source(src.Name, src.Spec.Messaging))
 		cc.Eager = cc.Eager || src.Spec.Prefetch > 0 && !p.Stateful
 	}
 	g.coord = checkpoint.New(cc, checkpoint.Hooks{
 		Inject: g.inject,
 		Sync:   func(ctx context.Context) error { return g.sides.sync(ctx) },
 		Settle: func(ctx context.Context, i int, s checkpoint.Settle) error {
-			return g.config.Intakes[i].Settle(ctx, stage.Settlement{Upto: s.Upto, Rejected: s.Rejected})
+			err := g.config.Intakes[i].Settle(ctx, stage.Settlement{Upto: s.Upto, Rejected: s.Rejected})
+			if err == nil {
+				g.reading[i].Settled(s.Upto)
+			}
+			return err
 		},
-		Committed: c.Committed,
+		Committed: g.committed,
 	})
 	return g
+}
+
+func (g *Graph) committed(d checkpoint.Done, took time.Duration) {
+	if g.config.Committed != nil {
+		g.config.Committed(d, took)
+	}
+	var spans []record.Span
+	for _, s := range g.reading {
+		spans = record.JoinSpans(spans, s.Take())
+	}
+	g.config.Trace.Commit(spans, took, d.Commit.Epoch, d.Settled, d.Commit.Bytes())
 }
 
 func (g *Graph) inject(b record.Barrier) {
@@ -147,6 +167,9 @@ func (g *Graph) run() error {
 		g.Stop()
 	}
 	g.wg.Wait()
+	for _, s := range g.reading {
+		s.Abort()
+	}
 	if errors.Is(err, checkpoint.ErrAborted) {
 		err = ErrStopped
 	}
@@ -278,7 +301,7 @@ func (g *Graph) open() error {
 	g.sides = &sides{graph: g, telling: rate.Sometimes{First: 10, Interval: time.Second}, lock: make(chan struct{}, 1), twins: twins{began: rand.Text()}}
 	g.terminals = map[*plan.Sink]*terminal{}
 	for i, p := range g.plan.AllSinks() {
-		t := newTerminal(i, newWriter(p, g), g)
+		t := newTerminal(i, p, g)
 		g.terminals[p] = t
 		g.ordered = append(g.ordered, t)
 	}

@@ -148,7 +148,7 @@ func fanOut(wg *sync.WaitGroup, in <-chan any, n int) []<-chan any {
 			copies := make([]*record.Batch, n)
 			copies[0] = b
 			for i := 1; i < n; i++ {
-				c := &record.Batch{Records: b.Records, Now: b.Now, Watermark: b.Watermark, Ordered: b.Ordered, Barrier: b.Barrier}
+				c := &record.Batch{Records: b.Records, Now: b.Now, Watermark: b.Watermark, Ordered: b.Ordered, Barrier: b.Barrier, Spans: b.Spans}
 				c.Share(b)
 				copies[i] = c
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/engine/telemetry"
+	"github.com/telluride-stream/telluride/engine/telemetry/trace"
 )
 
 // pump puts a source's batches into the stream at the pace that the flow
@@ -24,6 +25,7 @@ type pump struct {
 	clock  clock.Clock
 	tick   time.Duration
 	limit  *rate.Limiter // nil: none
+	trace  *trace.Source
 	row    *telemetry.Row
 
 	barriers chan record.Barrier
@@ -44,7 +46,7 @@ type pump struct {
 
 func newPump(index int, src *plan.Source, in *Intake, from checkpoint.Position, g *Graph) *pump {
 	p := &pump{
-		index: index, intake: in, coord: g.coord, clock: clock.For(g.config.Clock, "source "+src.Name), tick: g.plan.Tick,
+		index: index, intake: in, trace: g.reading[index], coord: g.coord, clock: clock.For(g.config.Clock, "source "+src.Name), tick: g.plan.Tick,
 		row:      g.config.Ledger.Row("source", src.Name),
 		barriers: make(chan record.Barrier, checkpoint.MaxTravelling), marks: make(chan checkpoint.Mark, checkpoint.MaxTravelling),
 		resume: make(chan uint64, 1), out: make(chan any), stop: g.stop,
@@ -162,6 +164,7 @@ func (p *pump) sendPending() bool {
 	p.row.Seen.Store(in.Seen)
 	p.row.Size.Store(in.Size)
 	b.Watermark = record.MinTime
+	p.trace.Read(b, seq)
 	// Told before it is sent, so that it cannot be settled before it counts.
 	p.coord.Sent(p.index, seq)
 	return p.send(b)

@@ -47,7 +47,7 @@ func (s *sides) one(side *record.Side, now int64) error {
 	}
 	one := [1]record.Record{side.Record}
 	if side.Kind == record.Late && s.late != nil {
-		return s.late.write(one[:], nil)
+		return s.late.write(s.graph.aborted, one[:], nil)
 	}
 	s.graph.lettered.Add(1)
 	if s.dead == nil {
@@ -61,10 +61,10 @@ func (s *sides) one(side *record.Side, now int64) error {
 			return nil
 		}
 		one[0] = s.letter(side, now)
-		return s.spare.write(one[:], nil)
+		return s.spare.write(s.graph.aborted, one[:], nil)
 	}
 	one[0] = s.letter(side, now)
-	return s.dead.write(one[:], nil)
+	return s.dead.write(s.graph.aborted, one[:], nil)
 }
 
 // tell logs why a delivery is rejected, since the broker keeps it without the

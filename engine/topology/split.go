@@ -119,6 +119,7 @@ func (s *splitter) take(b *record.Batch) {
 		}
 		if lane.from != b {
 			lane.batch.Share(b)
+			lane.batch.Spans = record.JoinSpans(lane.batch.Spans, b.Spans)
 			lane.from = b
 		}
 		lane.batch.Records = append(lane.batch.Records, *r)
@@ -265,7 +266,7 @@ func (r *router) run(in <-chan any) {
 func (r *router) split(b *record.Batch) []*record.Batch {
 	parts := make([]*record.Batch, len(r.outs))
 	for i := range parts {
-		parts[i] = &record.Batch{Now: b.Now, Watermark: b.Watermark, Ordered: b.Ordered, Barrier: b.Barrier}
+		parts[i] = &record.Batch{Now: b.Now, Watermark: b.Watermark, Ordered: b.Ordered, Barrier: b.Barrier, Spans: b.Spans}
 	}
 	r.scope.Now = b.Now
 	parts[0].Side = b.Side

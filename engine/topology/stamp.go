@@ -6,6 +6,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/engine/telemetry"
+	"github.com/telluride-stream/telluride/engine/telemetry/trace"
 )
 
 // stamp makes the watermark of a source, before anything splits its stream,
@@ -18,6 +19,7 @@ type stamp struct {
 	row   *telemetry.Row
 	marks <-chan checkpoint.Mark
 	spot  *spot
+	trace *trace.Source
 
 	watermark int64
 	last      int64 // Now of the last batch with records; 0 before
@@ -36,6 +38,7 @@ func (s *stamp) stamp(b *record.Batch) {
 		}
 	}
 	s.spot.batch(b.Records)
+	s.trace.Broken(b)
 	if b.Barrier.Kind != record.None {
 		m := <-s.marks
 		m.Watermark, m.Now = s.watermark, b.Now

@@ -7,9 +7,11 @@ import (
 	"github.com/reugn/go-streams"
 
 	"github.com/telluride-stream/telluride/engine/checkpoint"
+	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/engine/telemetry"
+	"github.com/telluride-stream/telluride/engine/telemetry/trace"
 )
 
 // terminal is the end of a stream: it writes to a sink, hands on what left
@@ -21,6 +23,7 @@ type terminal struct {
 	graph  *Graph
 
 	meter *meter
+	trace *trace.Sink
 	in    chan any
 	done  chan struct{}
 	// flushes are those that have been called for and are not done; flushed
@@ -39,9 +42,10 @@ type flushed struct {
 
 var _ streams.Sink = (*terminal)(nil)
 
-func newTerminal(index int, w *writer, g *Graph) *terminal {
+func newTerminal(index int, p *plan.Sink, g *Graph) *terminal {
+	w := newWriter(p, g)
 	return &terminal{
-		index: index, writer: w, sides: g.sides, graph: g, meter: g.meter(w.row, 0),
+		index: index, writer: w, sides: g.sides, graph: g, meter: g.meter(w.row, 0), trace: g.config.Trace.Sink(p.Name, p.Spec.Messaging),
 		in: make(chan any), done: make(chan struct{}), flushed: make(chan flushed, checkpoint.MaxTravelling),
 	}
 }
@@ -134,8 +138,15 @@ func (t *terminal) settled(f flushed) error {
 }
 
 func (t *terminal) take(b *record.Batch) error {
-	reject := func(r *record.Record, cause error) error { return t.rejected(r, cause, b.Now) }
-	if err := t.writer.write(b.Records, reject); err != nil {
+	dead := 0
+	reject := func(r *record.Record, cause error) error {
+		dead++
+		return t.rejected(r, cause, b.Now)
+	}
+	ctx, writing := t.trace.Begin(t.graph.aborted, b)
+	err := t.writer.write(ctx, b.Records, reject)
+	writing.End(dead, err)
+	if err != nil {
 		return err
 	}
 	if n := len(b.Records); n > 0 {
@@ -154,9 +165,11 @@ func (t *terminal) take(b *record.Batch) error {
 	}
 	t.flushes++
 	clock, began := t.graph.config.Clock, t.graph.config.Clock.Now()
+	confirming := t.trace.Confirm()
 	var once sync.Once
 	done := func(err error) {
 		once.Do(func() {
+			confirming.End(err)
 			t.writer.row.Flushed(clock.Now().Sub(began))
 			if _, late := t.writer.sink.(stage.Undeliverer); err == nil && !late {
 				t.graph.coord.Durable(t.index, barrier)
@@ -164,7 +177,7 @@ func (t *terminal) take(b *record.Batch) error {
 			t.flushed <- flushed{barrier, now, err}
 		})
 	}
-	err := guarded(func() error {
+	err = guarded(func() error {
 		t.writer.sink.Flush(done)
 		return nil
 	})

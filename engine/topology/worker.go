@@ -7,6 +7,7 @@ import (
 	"github.com/reugn/go-streams/flow"
 
 	"github.com/telluride-stream/telluride/engine/record"
+	"github.com/telluride-stream/telluride/engine/telemetry/trace"
 )
 
 // worker runs a step over a stream, batch by batch, and measures it. It is a
@@ -15,6 +16,7 @@ import (
 type worker struct {
 	step   func(*record.Batch) []*record.Batch
 	meter  *meter
+	trace  *trace.Stage
 	stages []string // for the meter
 	in     chan any
 	out    chan any
@@ -23,8 +25,8 @@ type worker struct {
 var _ streams.Flow = (*worker)(nil)
 
 // newWorker starts a worker. It ends when its input does.
-func newWorker(wg *sync.WaitGroup, m *meter, stages []string, step func(*record.Batch) []*record.Batch) *worker {
-	w := &worker{step: step, meter: m, stages: stages, in: make(chan any), out: make(chan any)}
+func newWorker(wg *sync.WaitGroup, m *meter, t *trace.Stage, stages []string, step func(*record.Batch) []*record.Batch) *worker {
+	w := &worker{step: step, meter: m, trace: t, stages: stages, in: make(chan any), out: make(chan any)}
 	wg.Go(w.run)
 	return w
 }
@@ -53,7 +55,9 @@ func (w *worker) run() {
 		}
 		b := el.(*record.Batch)
 		n := len(b.Records)
+		traced := w.trace.Begin(b)
 		out := w.step(b)
+		w.trace.End(traced, out)
 		if n > 0 || made(out) {
 			w.meter.called(n)
 		}

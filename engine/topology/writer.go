@@ -42,6 +42,9 @@ var errSinkDeadline = errors.New("deadline passed")
 func newWriter(p *plan.Sink, g *Graph) *writer {
 	rt := g.config.Runtime
 	rt.Name, rt.MaxBatch = p.Name, g.plan.Batch
+	if g.config.Trace != nil {
+		rt.Propagator = g.config.Trace
+	}
 	row := g.config.Ledger.Row("sink", p.Name)
 	row.Plays(telemetry.Sink)
 	return &writer{
@@ -110,9 +113,10 @@ func (w *writer) open() error {
 	return err
 }
 
-// write writes records in order. reject takes those that the sink will never
-// take; it may be nil, and then such an error is write's.
-func (w *writer) write(records []record.Record, reject func(*record.Record, error) error) error {
+// write writes records in order. ctx is for the sink, and made of abort. reject
+// takes those that the sink will never take; it may be nil, and then such an
+// error is write's.
+func (w *writer) write(ctx context.Context, records []record.Record, reject func(*record.Record, error) error) error {
 	if len(records) == 0 {
 		return nil
 	}
@@ -122,7 +126,7 @@ func (w *writer) write(records []record.Record, reject func(*record.Record, erro
 	w.spot.batch(records)
 	for len(records) > 0 {
 		err := w.patiently(w.abort, "write", func() error {
-			n, err := w.sink.Write(w.abort, records)
+			n, err := w.sink.Write(ctx, records)
 			w.row.Add(stage.Counts{In: uint64(n), Passed: uint64(n)})
 			records = records[n:]
 			if len(records) == 0 {

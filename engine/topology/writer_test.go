@@ -58,7 +58,7 @@ func TestAWriterGoesOnFromWhereASinkFailed(t *testing.T) {
 			return len(records), nil
 		}}, 0)
 		defer cancel()
-		if err := w.write(keyRecords("a", "b", "c", "d"), nil); err != nil {
+		if err := w.write(w.abort, keyRecords("a", "b", "c", "d"), nil); err != nil {
 			t.Fatal(err)
 		}
 		if got != "abcd" {
@@ -84,7 +84,7 @@ func TestADeadlineEndsTheTriesAndTheFlow(t *testing.T) {
 		}}, 3*time.Second)
 		defer cancel()
 		begin := time.Now()
-		err := w.write(keyRecords("a"), func(*record.Record, error) error {
+		err := w.write(w.abort, keyRecords("a"), func(*record.Record, error) error {
 			t.Error("an outage made a dead letter")
 			return nil
 		})
@@ -112,14 +112,14 @@ func TestAPermanentErrorCostsOneRecord(t *testing.T) {
 		return len(records), nil
 	}}, 0)
 	defer cancel()
-	err := w.write(keyRecords("a", "b", "c"), func(r *record.Record, cause error) error {
+	err := w.write(w.abort, keyRecords("a", "b", "c"), func(r *record.Record, cause error) error {
 		rejected += r.Key + ": " + cause.Error()
 		return nil
 	})
 	if err != nil || got != "ac" || rejected != "b: too large" {
 		t.Errorf("got %q, rejected %q, error %v", got, rejected, err)
 	}
-	if err := w.write(keyRecords("b"), nil); !stage.IsPermanent(err) {
+	if err := w.write(w.abort, keyRecords("b"), nil); !stage.IsPermanent(err) {
 		t.Errorf("a sink of dead letters ends with %v", err)
 	}
 	if c := w.row.Counts(); c.Dead != 1 || !c.Balanced() {
@@ -131,14 +131,14 @@ func TestALazySinkIsOpenedByItsFirstRecord(t *testing.T) {
 	s := &sinkFuncs{write: func(r []record.Record) (int, error) { return len(r), nil }}
 	w, cancel := writing(s, 0)
 	defer cancel()
-	if err := w.write(nil, nil); err != nil || s.opens != 0 {
+	if err := w.write(w.abort, nil, nil); err != nil || s.opens != 0 {
 		t.Fatalf("opened %d times for no record (%v)", s.opens, err)
 	}
 	if err := w.close(); err != nil || s.closes != 0 {
 		t.Fatal("closed what was never open")
 	}
 	for range 2 {
-		if err := w.write(keyRecords("a"), nil); err != nil {
+		if err := w.write(w.abort, keyRecords("a"), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -156,11 +156,11 @@ func TestAnAbortEndsEveryWait(t *testing.T) {
 		},
 		"write": func(w *writer, s *sinkFuncs) error {
 			s.write = func([]record.Record) (int, error) { return 0, never }
-			return w.write(keyRecords("a"), nil)
+			return w.write(w.abort, keyRecords("a"), nil)
 		},
 		"a write that panics": func(w *writer, s *sinkFuncs) error {
 			s.write = func([]record.Record) (int, error) { panic("no") }
-			return w.write(keyRecords("a"), nil)
+			return w.write(w.abort, keyRecords("a"), nil)
 		},
 		"flush": func(w *writer, s *sinkFuncs) error {
 			s.flush = func(func(error)) {}

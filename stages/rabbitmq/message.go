@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/deadletter"
 	"github.com/telluride-stream/telluride/engine/expr"
 	"github.com/telluride-stream/telluride/engine/record"
+	"github.com/telluride-stream/telluride/engine/stage"
 )
 
 // messageTemplate is how a record becomes a message.
@@ -23,6 +25,7 @@ type messageTemplate struct {
 
 	headers []headerTemplate
 	forward map[string]bool
+	traced  bool // headers say what trace a message is part of
 	opaque  bool
 	mode    uint8
 }
@@ -204,6 +207,32 @@ func (t *messageTemplate) rest(p *amqp.Publishing, s *expr.Scope) error {
 		p.Timestamp = time.Unix(0, ns)
 	}
 	return nil
+}
+
+// The headers that carry a trace (W3C Trace Context).
+const (
+	parentHeader = "traceparent"
+	stateHeader  = "tracestate"
+)
+
+// trace has the record's trace go on in the message. Where the flow file sets
+// these headers itself, that stands; a dead letter keeps those that came.
+func (t *messageTemplate) trace(ctx context.Context, p stage.Propagator, m *message, r *record.Record) {
+	if _, isLetter := r.Meta.(*deadletter.Sealed); isLetter || t.traced {
+		return
+	}
+	parent, state := p.Propagate(ctx, r)
+	if parent == "" {
+		return
+	}
+	headers := make(amqp.Table, len(m.publishing.Headers)+2)
+	maps.Copy(headers, m.publishing.Headers) // those that came are shared with other messages
+	delete(headers, stateHeader)
+	headers[parentHeader] = parent
+	if state != "" {
+		headers[stateHeader] = state
+	}
+	m.publishing.Headers = headers
 }
 
 // maxHeaders is what fits a frame of the size that brokers agree to: they end

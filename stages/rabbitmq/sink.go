@@ -120,6 +120,9 @@ func (s *sink) Write(ctx context.Context, records []record.Record) (int, error) 
 		if err != nil {
 			return i, stage.Permanent(err)
 		}
+		if s.rt.Propagator != nil {
+			s.config.message.trace(ctx, s.rt.Propagator, &m, &records[i])
+		}
 		if room--; room < 0 {
 			if room, err = s.room(ctx, o); err != nil {
 				return i, err

@@ -136,6 +136,8 @@ func buildSink(c *sinkConfig, b *stage.Builder) stage.SinkSpec {
 	spec := stage.SinkSpec{
 		New:  func(rt stage.Runtime) stage.Sink { return newSink(c, rt) },
 		Text: text,
+
+		Messaging: &stage.Messaging{System: "rabbitmq", Destination: text},
 	}
 	switch key := c.message.key.fixed; {
 	case c.name.Value != "":
@@ -171,6 +173,7 @@ func (c *sinkConfig) templates(b *stage.Builder) messageTemplate {
 			b.Errorf(h.Key.Span, "%s: headers: a name has more than 255 bytes", b.Name)
 		}
 		m.headers = append(m.headers, headerTemplate{h.Key.Value, t})
+		m.traced = m.traced || h.Key.Value == parentHeader || h.Key.Value == stateHeader
 	}
 	for _, t := range []*template{&m.key, &m.id, &m.correlation, &m.replyTo, &m.contentType, &m.encoding, &m.kind, &m.app} {
 		if len(t.fixed) > maxShort {

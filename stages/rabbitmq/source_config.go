@@ -115,6 +115,7 @@ func buildSource(c *sourceConfig, b *stage.Builder) stage.SourceSpec {
 		Unordered: c.consumers > 1,
 		Sample:    func(rt stage.Runtime, most int) stage.Source { return newSample(c, rt, most) },
 		Text:      c.name.Value,
+		Messaging: &stage.Messaging{System: "rabbitmq", Destination: c.name.Value},
 	}
 	if c.dead.given {
 		switch {
