@@ -85,6 +85,10 @@ type Barrier struct {
 	// here; Epoch+1 when none is. Epochs before Held are complete once every
 	// sink has made durable what came before this barrier.
 	Held uint64
+	// Last, of an End, is how far the watermark came with the records, before
+	// the end moved it to MaxTime. A stage may not have seen it: batches that
+	// are joined have the later watermark alone.
+	Last int64
 	// Partial names stages that are to emit what their state holds, and to
 	// forget it; for a drain only.
 	Partial []string

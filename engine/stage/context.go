@@ -14,6 +14,8 @@ type Context struct {
 	// Watermark is the stream's: in Process as of the batch before, in
 	// Advance as of this batch.
 	Watermark int64
+	// Last is, in End, how far the watermark came before the input ended.
+	Last int64
 	// Ordered is the batch's: in Process, the record's own Watermark is the
 	// stream's progress too (see record.Batch).
 	Ordered bool

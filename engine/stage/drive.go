@@ -187,7 +187,7 @@ func (d *Driver) barrier(b *record.Barrier, snapshot StateWriter) {
 	// What comes next belongs to the next epoch, or is let go upstream.
 	c.Epoch = b.Held
 	if b.Kind == record.End && d.ender != nil {
-		d.ended = true
+		d.ended, c.Last = true, b.Last
 		d.guard("end of input", func() { d.ender.End(c) })
 	}
 	if slices.Contains(b.Partial, c.name) {

@@ -114,7 +114,7 @@ func (l *lane) step(e element) {
 	if e.barrier != record.None {
 		l.epoch++
 		l.upstream = max(l.upstream, l.epoch+1-min(e.upstream, l.epoch))
-		in.Barrier = record.Barrier{Kind: e.barrier, Epoch: l.epoch, Held: l.upstream}
+		in.Barrier = record.Barrier{Kind: e.barrier, Epoch: l.epoch, Held: l.upstream, Last: e.last}
 		snapshot = l
 	}
 	if l.pin {

@@ -12,6 +12,7 @@ import (
 type element struct {
 	inputs         []input
 	now, watermark int64
+	last           int64 // see record.Barrier
 	barrier        record.BarrierKind
 	// upstream is how many epochs back something is still held upstream.
 	upstream uint64
@@ -55,7 +56,7 @@ func (c *checked) schedule(rnd *rand.Rand) []element {
 		}
 		all = append(all, e)
 	}
-	return append(all, element{now: now, watermark: record.MaxTime, barrier: record.End})
+	return append(all, element{now: now, watermark: record.MaxTime, last: watermark, barrier: record.End})
 }
 
 // padded is the same stream with empty batches and repeated barriers between

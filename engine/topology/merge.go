@@ -9,7 +9,7 @@ import (
 
 // merge brings several streams together. A stream that has delivered barrier
 // k waits until all have; then one barrier k goes on, whose Held is the
-// lowest. The watermark that goes on is the lowest of all streams, the
+// lowest, and Last the highest. The watermark that goes on is the lowest of all streams, the
 // processing time the latest.
 //
 // Records of one stream keep their order; between streams there is none.
@@ -96,6 +96,7 @@ func (m *merge) pass(i int, b *record.Batch) (aligned <-chan struct{}) {
 		m.barrier = barrier
 	} else {
 		m.barrier.Held = min(m.barrier.Held, barrier.Held)
+		m.barrier.Last = max(m.barrier.Last, barrier.Last)
 	}
 	m.waiting++
 	if m.waiting < len(m.inputs) {

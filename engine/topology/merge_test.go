@@ -46,7 +46,7 @@ func (m *merging) send(i int, key string, watermark int64) {
 }
 
 func (m *merging) barrier(i int, kind record.BarrierKind, epoch, held uint64) {
-	m.ins[i] <- &record.Batch{Watermark: record.MinTime, Barrier: record.Barrier{Kind: kind, Epoch: epoch, Held: held}}
+	m.ins[i] <- &record.Batch{Watermark: record.MinTime, Barrier: record.Barrier{Kind: kind, Epoch: epoch, Held: held, Last: 100 - int64(held)}}
 }
 
 // take returns what has come out since the last call.
@@ -84,7 +84,7 @@ func keys(batches []*record.Batch) (all string) {
 	return all
 }
 
-func TestABarrierWaitsForEveryStreamAndCarriesTheLowestHeld(t *testing.T) {
+func TestABarrierWaitsForEveryStreamAndCarriesTheLowestHeldAndTheHighestLast(t *testing.T) {
 	for _, kind := range []record.BarrierKind{record.Checkpoint, record.Flush, record.Drain, record.End} {
 		t.Run(kind.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestABarrierWaitsForEveryStreamAndCarriesTheLowestHeld(t *testing.T) {
 				}
 				m.barrier(1, kind, 4, 3)
 				got := barriers(m.take())
-				if want := (record.Barrier{Kind: kind, Epoch: 4, Held: 2}); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
+				if want := (record.Barrier{Kind: kind, Epoch: 4, Held: 2, Last: 98}); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 					t.Fatalf("barriers %v, want %v once", got, want)
 				}
 				m.close()

@@ -43,6 +43,7 @@ func (s *stamp) stamp(b *record.Batch) {
 		m := <-s.marks
 		m.Watermark, m.Now = s.watermark, b.Now
 		s.coord.Mark(b.Barrier.Epoch, s.index, m)
+		b.Barrier.Last = s.watermark
 	}
 	if s.watermark != record.MinTime {
 		s.row.Reached(s.watermark)

@@ -101,6 +101,7 @@ func (o *counted) emitOpen(c *stage.Context) {
 
 // End emits the windows that are not full.
 func (o *counted) End(c *stage.Context) {
+	o.expireIdle(c, c.Last)
 	o.keys.all(func(e *entry[countState]) {
 		if e.state.n > 0 {
 			o.close(c, e, e.state.latest)

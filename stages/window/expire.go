@@ -67,7 +67,8 @@ func (b *base[S]) expire(c *stage.Context, e *entry[S]) {
 }
 
 // expireIdle drops the keys that have expired when the watermark comes to a
-// time. At the end of input nothing has: it ends what is open itself.
+// time. What the end of input does to the watermark is nothing that a key was
+// idle for: up to [stage.Context.Last], End has them expire.
 func (b *base[S]) expireIdle(c *stage.Context, watermark int64) {
 	if watermark == record.MaxTime {
 		return

@@ -109,7 +109,7 @@ func (l *lane) batch(now int64, kind record.BarrierKind, events ...event) {
 		in.Records = append(in.Records, l.record(in, e))
 	}
 	if kind == record.End {
-		l.mark = record.MaxTime
+		in.Barrier.Last, l.mark = l.mark, record.MaxTime
 	}
 	in.Now, in.Watermark, in.Ordered = now, l.mark, l.ordered
 	in.Barrier.Kind = kind

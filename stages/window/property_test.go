@@ -52,15 +52,20 @@ func split(t *rapid.T, facts []fact) [][]fact {
 	return batches
 }
 
-// run sends batches through a new lane, with restarts at random places.
+// run sends batches through a new lane, with restarts at random places. The
+// end of the input comes with the last batch, or alone.
 func run(t *rapid.T, f *flow, tb testing.TB, batches [][]fact, restarts bool) *lane {
 	l := newLane(tb, f)
 	now := int64(0)
-	for _, b := range batches {
+	for i, b := range batches {
 		var events []event
 		for _, f := range b {
 			events = append(events, f.event())
 			now = f.now
+		}
+		if i+1 == len(batches) && rapid.Bool().Draw(t, "end comes along") {
+			l.batch(now, record.End, events...)
+			return l
 		}
 		kind := record.None
 		restart := restarts && rapid.IntRange(0, 3).Draw(t, "restart") == 0

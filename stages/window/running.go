@@ -64,7 +64,10 @@ func (o *running) last(c *stage.Context, e *entry[runningState], at int64) {
 	}
 }
 
-func (o *running) End(c *stage.Context) { o.emitAll(c) }
+func (o *running) End(c *stage.Context) {
+	o.expireIdle(c, c.Last)
+	o.emitAll(c)
+}
 
 func (o *running) emitAll(c *stage.Context) {
 	for _, e := range o.takeTouched() {

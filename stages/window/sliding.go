@@ -32,6 +32,7 @@ type slidingState struct {
 var (
 	_ stage.Operator = (*sliding)(nil)
 	_ stage.Timed    = (*sliding)(nil)
+	_ stage.Ender    = (*sliding)(nil)
 	_ stage.Stateful = (*sliding)(nil)
 )
 
@@ -142,6 +143,9 @@ func (o *sliding) Advance(c *stage.Context) {
 	}
 	o.expireIdle(c, c.Watermark)
 }
+
+// End counts the keys that have expired.
+func (o *sliding) End(c *stage.Context) { o.expireIdle(c, c.Last) }
 
 // advance drops the keys that have nothing left.
 func (o *sliding) advance(progress int64) {
