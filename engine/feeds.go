@@ -79,13 +79,17 @@ type feeding struct {
 	mu      sync.Mutex // held while a message is taken
 	stopped bool
 	taken   chan taken
+
+	following sync.Mutex
+	silent    bool // nobody is told any more
 }
 
 // taken is a message that became a change, and where its receipt comes from.
 type taken struct {
-	message stage.Message
-	change  change.Change
-	receipt <-chan change.Receipt
+	message  stage.Message
+	change   change.Change
+	receipt  <-chan change.Receipt
+	answered chan struct{} // closed
 }
 
 const (
@@ -124,10 +128,31 @@ func (r *feeding) deliver(m stage.Message) {
 		c.ID = newID()
 	}
 	answer := make(chan change.Receipt, 1)
-	if !r.submit(job{change: c, answer: answer, problems: problems}) {
+	t := taken{m, c, answer, make(chan struct{})}
+	if !r.submit(job{change: c, answer: answer, problems: problems, follow: r.follow(t)}) {
 		return
 	}
-	r.taken <- taken{m, c, answer}
+	r.taken <- t
+}
+
+// follow is how the sender of a message is told what became in the end of a
+// change that waited. It does not block. When the feed has stopped, nobody is.
+func (r *feeding) follow(t taken) func(change.Receipt) {
+	if t.message.Follow == nil {
+		return nil
+	}
+	return func(receipt change.Receipt) {
+		text, err := json.Marshal(receipt)
+		r.following.Lock()
+		defer r.following.Unlock()
+		if err != nil || r.silent {
+			return
+		}
+		r.answers.Go(func() {
+			<-t.answered
+			t.message.Follow(text)
+		})
+	}
 }
 
 // submit queues a change, and waits while too many are queued. It says
@@ -178,6 +203,7 @@ func (r *feeding) answer() {
 		if err != nil {
 			log.Warn("a change was not answered", "feed", r.plan.Name, "change", receipt.ID, "error", err)
 		}
+		close(t.answered)
 	}
 }
 
@@ -193,6 +219,9 @@ func (r *feeding) stop() {
 	r.stopped = true
 	close(r.taken)
 	r.mu.Unlock()
+	r.following.Lock()
+	r.silent = true
+	r.following.Unlock()
 	r.answers.Wait()
 	r.cancel()
 	r.feeds.Wait()

@@ -32,6 +32,7 @@ type letters struct {
 	runs    int // sessions now
 	ever    int // and ever
 	answers []letter
+	follows []change.Receipt
 }
 
 // letter is an answer.
@@ -70,7 +71,14 @@ func (l *letters) running() (now, ever int) {
 
 // send brings a message. Its answer is seen by take.
 func (l *letters) send(id, body string) {
-	l.post <- stage.Message{ID: id, Body: []byte(body), Answer: func(receipt []byte, accepted bool) error {
+	follow := func(receipt []byte) {
+		var r change.Receipt
+		_ = json.Unmarshal(receipt, &r) // without an id nobody takes it for right
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.follows = append(l.follows, r)
+	}
+	l.post <- stage.Message{ID: id, Body: []byte(body), Follow: follow, Answer: func(receipt []byte, accepted bool) error {
 		time.Sleep(l.slow)
 		var r change.Receipt
 		err := json.Unmarshal(receipt, &r)
@@ -90,6 +98,15 @@ func (l *letters) take() (all []letter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all, l.answers = l.answers, nil
+	return all
+}
+
+// followed returns what became in the end of changes that had waited.
+func (l *letters) followed() (all []change.Receipt) {
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all, l.follows = l.follows, nil
 	return all
 }
 
@@ -113,7 +130,7 @@ func fedFrom(t *testing.T, l *letters, store checkpoint.Store, file string) (*fe
 	st := &fedStand{}
 	st.stand = newStand(&script{name: "s", idle: true, events: []event{{keys: []int{1, 2, 3}}}}, store)
 	st.Host = engine.NewHost(engine.HostConfig{
-		Engine: engine.Config{Store: st.store, Workers: 1}, DrainTimeout: time.Second,
+		Engine: engine.Config{Store: st.store, Workers: 1}, DrainTimeout: time.Second, Told: st.told,
 		Compile: func(file string, src []byte, set map[string]string) (*plan.Plan, diag.List) {
 			v := variant{Name: "flow", Source: "a"}
 			var signature string
@@ -148,6 +165,25 @@ func fedFrom(t *testing.T, l *letters, store checkpoint.Store, file string) (*fe
 type fedStand struct {
 	*stand
 	away atomic.Bool
+
+	mu       sync.Mutex
+	outcomes []string // that were told, as id: outcome
+}
+
+func (st *fedStand) told(c change.Change, r change.Receipt) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.outcomes = append(st.outcomes, c.ID+": "+string(r.Outcome))
+}
+
+// receipt is the one of a change that the flow keeps.
+func (st *fedStand) receipt(id string) (r change.Receipt) {
+	for _, one := range st.Status()[0].Receipts {
+		if one.ID == id {
+			r = one
+		}
+	}
+	return r
 }
 
 type awaySink struct {
@@ -376,6 +412,55 @@ func TestARefusedMessageLeavesAPendingChangeAlone(t *testing.T) {
 	})
 }
 
+// Whoever sent a change that waits hears in the end what became of it.
+func TestAPendingChangeHasALastReceipt(t *testing.T) {
+	for _, c := range []struct {
+		name, later string
+		away        bool // still
+		want        change.Outcome
+	}{
+		{"when it starts", "", false, change.Applied},
+		{"when another is pending", "source: 14 y", true, change.Rejected},
+		{"when another is applied", `{"slow": 9}`, true, change.Rejected},
+		{"when another changes nothing", "source: 1 x", true, change.Rejected},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLetters("queue")
+				st, f := fed(t, l)
+				defer st.end(f)
+				st.away.Store(true)
+				l.send("waits", "source: 14 x")
+				time.Sleep(10 * time.Second)
+				if all := l.take(); len(all) != 1 || all[0].receipt.Outcome != change.Pending {
+					t.Fatalf("%+v", all)
+				}
+				st.away.Store(c.away)
+				if c.later != "" {
+					l.send("later", c.later)
+				}
+				time.Sleep(10 * time.Second)
+				all := l.followed()
+				if len(all) != 1 || all[0].ID != "waits" || all[0].Outcome != c.want || (c.want == change.Rejected) != strings.Contains(all[0].Reason, "the change later") {
+					t.Errorf("its sender is told %+v", all)
+				}
+				if r := st.receipt("waits"); r.Outcome != c.want || r.Flow != "flow" || !r.Running || r.Before == "" {
+					t.Errorf("it is kept as %+v", r)
+				}
+				told := "waits: " + string(c.want)
+				if n := len(slices.DeleteFunc(st.outcomes, func(s string) bool { return s != told })); n != 1 {
+					t.Errorf("%q is told %d times", told, n)
+				}
+				l.send("waits", "source: 14 x")
+				time.Sleep(time.Second)
+				if all := l.take(); len(all) == 0 || all[len(all)-1].receipt.Outcome != c.want {
+					t.Errorf("when it comes again it is answered with %+v", all)
+				}
+			})
+		})
+	}
+}
+
 // A change that was accepted and cannot start yet is kept for the next process.
 func TestAPendingChangeOutlivesTheProcess(t *testing.T) {
 	for _, c := range []struct {
@@ -414,6 +499,9 @@ func TestAPendingChangeOutlivesTheProcess(t *testing.T) {
 				last := s.Receipts[len(s.Receipts)-1]
 				if got := last.Outcome == change.Applied && last.ID == "waits"; got != c.applied || s.State != "running" {
 					t.Errorf("%s, version %s, and the last receipt is %+v", s.State, s.Version, last)
+				}
+				if r := again.receipt("waits"); r.Outcome == change.Pending || r.Outcome == "" {
+					t.Errorf("its receipt says %q", r.Outcome)
 				}
 				if (s.Version != before) != c.applied {
 					t.Errorf("version %s, and %s before", s.Version, before)

@@ -145,14 +145,27 @@ func (h *Host) Start(file string, src []byte, set map[string]string) (*Flow, dia
 	if f.pending == nil { // what was there is out of date
 		control = append(control, checkpoint.Change{Key: controlPending})
 	}
+	if len(f.receipts) > 0 {
+		text, _ := json.Marshal(f.receipts) // texts, numbers and times always can be
+		control = append(control, checkpoint.Change{Key: controlReceipts, Value: text})
+	}
 	f.become(version)
 	f.mu.Lock()
 	control = append(control, f.rememberPast())
 	f.mu.Unlock()
+	// Stop and Close either see the flow, or it is not started.
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.stopping || h.closed:
+		list.Errorf(diag.Span{File: file}, "flow %q is not started: %s", p.Name, ending)
+		return nil, list
+	case h.named(p.Name) != nil:
+		list.Errorf(diag.Span{File: file}, "flow %q runs already", p.Name)
+		return nil, list
+	}
 	h.flows = append(h.flows, f)
 	h.wg.Go(f.work)
-	h.mu.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.flow = h.engine.start(version.plan, inheritance{how, control}, &telemetry.Ledger{})
@@ -218,6 +231,11 @@ func (h *Host) holding(states []plan.State, origin string, p *plan.Plan) ([]plan
 func (h *Host) find(name string) *hosted {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.named(name)
+}
+
+// named is find for who holds mu.
+func (h *Host) named(name string) *hosted {
 	for _, f := range h.flows {
 		if f.name == name {
 			return f
@@ -257,6 +275,9 @@ func (h *Host) target(c change.Change) (*hosted, string) {
 	return nil, ""
 }
 
+// ending is why a host that stops takes nothing more.
+const ending = "the process is ending"
+
 // Submit queues a change and answers it on the channel, once.
 func (h *Host) Submit(c change.Change) <-chan change.Receipt {
 	answer := make(chan change.Receipt, 1)
@@ -273,7 +294,7 @@ func (h *Host) Submit(c change.Change) <-chan change.Receipt {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.closed {
-			answer <- h.refused(c, "the process is ending")
+			answer <- h.refused(c, ending)
 			return answer
 		}
 		select {

@@ -324,6 +324,29 @@ func TestAChangeIsTakenWhileTheFlowCannotRun(t *testing.T) {
 	})
 }
 
+// Nothing would stop it any more.
+func TestAHostThatEndsStartsNoFlow(t *testing.T) {
+	for name, end := range map[string]func(*engine.Host){"stopped": (*engine.Host).Stop, "closed": (*engine.Host).Close} {
+		synctest.Test(t, func(t *testing.T) {
+			st := newStand(&script{name: "s", idle: true}, checkpoint.NewMemory())
+			end(st.Host)
+			v := variant{Name: "flow"}
+			if f, list := st.Start("flow.yaml", v.text(), nil); f != nil || !list.HasErrors() {
+				t.Errorf("%s: it has started a flow: %v", name, list)
+				f.Stop()
+				<-f.Done()
+			}
+			if r := <-st.Submit(change.Change{File: "flow.yaml", Source: v.text()}); r.Outcome != change.Rejected || r.Running {
+				t.Errorf("%s: %+v", name, r)
+			}
+			if len(st.Status()) != 0 {
+				t.Errorf("%s: %+v", name, st.Status())
+			}
+			st.Close()
+		})
+	}
+}
+
 // A process that is told to end must end, whatever was to change.
 func TestAChangeUnderWayStartsNoFlowOnceTheHostStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

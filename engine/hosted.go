@@ -44,7 +44,7 @@ type hosted struct {
 	flow     *Flow
 	receipts []change.Receipt
 	past     []Past // the versions that ran, the newest last
-	pending  *change.Change
+	pending  *waiting
 }
 
 type job struct {
@@ -52,6 +52,9 @@ type job struct {
 	answer chan<- change.Receipt
 	// edit is done instead of a change, in its turn.
 	edit func()
+	// follow tells the sender what became of a change in the end that was
+	// answered as pending; nil: nobody waits for that.
+	follow func(change.Receipt)
 	// problems are why a message is no change; with errors it is rejected.
 	problems diag.List
 }
@@ -235,7 +238,7 @@ func (f *hosted) do(j job) change.Outcome {
 		} else {
 			r = f.apply(j.change)
 		}
-		f.keep(j.change, r)
+		f.keep(j, r)
 		f.running().Ledger.Reloaded(string(r.Outcome))
 		ok := r.Outcome == change.Applied || r.Outcome == change.Unchanged
 		f.host.engine.config.Tracer.Change(f.name, string(r.Outcome), r.After, ok, began, time.Duration(r.PausedMS*float64(time.Millisecond)))
@@ -260,14 +263,26 @@ func (f *hosted) known(id string) (change.Receipt, bool) {
 	return change.Receipt{}, false
 }
 
-func (f *hosted) keep(c change.Change, r change.Receipt) {
-	f.mu.Lock()
+// enter puts a receipt behind the others, in the place of an earlier one of the
+// same change. The caller holds mu.
+func (f *hosted) enter(r change.Receipt) {
 	f.receipts = slices.DeleteFunc(f.receipts, func(old change.Receipt) bool { return old.ID == r.ID })
 	f.receipts = append(f.receipts, r)
 	if n := len(f.receipts); n > maxReceipts {
 		f.receipts = slices.Clone(f.receipts[n-maxReceipts:])
 	}
-	control, err := f.notePending(c, r.Outcome)
+}
+
+// keep keeps the receipt of a change, and ends the wait of the one whose place
+// it takes.
+func (f *hosted) keep(j job, r change.Receipt) {
+	f.mu.Lock()
+	gone, last := f.replaced(j.change, r.Outcome)
+	if gone != nil {
+		f.enter(last)
+	}
+	f.enter(r)
+	control, err := f.notePending(j, r.Outcome)
 	text, failed := json.Marshal(f.receipts)
 	control = append(control, f.rememberPast())
 	f.mu.Unlock()
@@ -276,6 +291,9 @@ func (f *hosted) keep(c change.Change, r change.Receipt) {
 	}
 	if err != nil {
 		f.host.engine.config.Log.Warn("a receipt could not be stored", "flow", f.name, "error", err)
+	}
+	if gone != nil {
+		f.ended(gone, last)
 	}
 }
 

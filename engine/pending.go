@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/telluride-stream/telluride/engine/change"
@@ -16,21 +17,54 @@ import (
 // pendingRetry is how often a change that is pending is tried again.
 const pendingRetry = 2 * time.Second
 
-// replaced says whether what became of a change ends the wait of the one that
-// is pending. A later change takes its place, unless that is refused.
-func replaced(pending *change.Change, c change.Change, o change.Outcome) bool {
-	return pending != nil && (o == change.Applied || o == change.Unchanged || c.ID == pending.ID)
+// waiting is a change that is pending.
+type waiting struct {
+	change change.Change
+	follow func(change.Receipt) // see job
+}
+
+// replaced is the change that waits and the receipt that ends its wait, when
+// another has had an outcome. A later change takes its place, unless that is
+// refused. The caller holds mu.
+func (f *hosted) replaced(by change.Change, o change.Outcome) (*waiting, change.Receipt) {
+	w := f.pending
+	if w == nil || by.ID == w.change.ID || o != change.Applied && o != change.Unchanged && o != change.Pending {
+		return nil, change.Receipt{}
+	}
+	return w, f.dropped(w.change, fmt.Sprintf("the change %s took its place before it could start", by.ID))
+}
+
+// dropped is the last receipt of a change that waited in vain. The caller
+// holds mu.
+func (f *hosted) dropped(c change.Change, reason string) change.Receipt {
+	r := f.host.refused(c, reason)
+	for _, old := range f.receipts {
+		if old.ID == c.ID {
+			r.Flow, r.Running, r.Before, r.After = old.Flow, old.Running, old.Before, old.After
+		}
+	}
+	return r
+}
+
+// ended tells everybody what became of a change that waited.
+func (f *hosted) ended(w *waiting, r change.Receipt) {
+	if told := f.host.config.Told; told != nil {
+		told(w.change, r)
+	}
+	if w.follow != nil {
+		w.follow(r)
+	}
 }
 
 // notePending keeps or forgets the change that waits, and returns what the
 // store is to know of that. The caller holds mu.
-func (f *hosted) notePending(c change.Change, o change.Outcome) ([]checkpoint.Change, error) {
+func (f *hosted) notePending(j job, o change.Outcome) ([]checkpoint.Change, error) {
 	switch {
 	case o == change.Pending:
-		f.pending = &c
-		text, err := json.Marshal(c)
+		f.pending = &waiting{j.change, j.follow}
+		text, err := json.Marshal(j.change)
 		return []checkpoint.Change{{Key: controlPending, Value: text}}, err
-	case replaced(f.pending, c, o):
+	case f.pending != nil && (o == change.Applied || o == change.Unchanged || j.change.ID == f.pending.change.ID):
 		f.pending = nil
 		return []checkpoint.Change{{Key: controlPending}}, nil
 	}
@@ -51,12 +85,13 @@ func (f *hosted) recallPending(control map[string][]byte, fileWins bool) (warnin
 		return warnings
 	}
 	if c.Source != nil && (fileWins || c.From == "file") {
+		f.enter(f.dropped(c, "the process ended before it could start, and the file that the next one began with runs instead"))
 		if c.From != "file" {
 			warnings.Warnf(diag.Span{File: f.file}, "the file has changed: the change %s, which waited to start, is dropped", c.ID)
 		}
 		return warnings
 	}
-	f.pending = &c
+	f.pending = &waiting{change: c}
 	return warnings
 }
 
@@ -70,11 +105,9 @@ func (f *hosted) retry() bool {
 		return false
 	}
 	answer := make(chan change.Receipt, 1)
-	if f.do(job{change: *again, answer: answer}) == change.Pending {
+	if f.do(job{change: again.change, answer: answer, follow: again.follow}) == change.Pending {
 		return true
 	}
-	if told := f.host.config.Told; told != nil {
-		told(*again, <-answer)
-	}
+	f.ended(again, <-answer)
 	return false
 }

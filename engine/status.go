@@ -37,7 +37,7 @@ func (f *hosted) status() change.FlowStatus {
 	case s.State == "running" && pending != nil:
 		s.State = "pending"
 		for _, r := range receipts {
-			if r.ID == pending.ID {
+			if r.ID == pending.change.ID {
 				s.Reason = r.Reason
 			}
 		}

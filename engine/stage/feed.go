@@ -27,6 +27,10 @@ type Message struct {
 	// messages go. It is called once at most, from any goroutine. An error
 	// means that the message will come again.
 	Answer func(receipt []byte, accepted bool) error
+	// Follow sends what became in the end of a change that was answered as
+	// pending to where the first receipt went. It is called behind Answer, once
+	// at most; nil: there is no such place.
+	Follow func(receipt []byte)
 }
 
 // MaxMessage is the size that a message may have, in bytes.

@@ -194,12 +194,15 @@ func (q *configQueue) message(s *tongue, d *amqp.Delivery) stage.Message {
 		body = append([]byte(nil), body[:stage.MaxMessage+1]...) // lets go of the rest
 	}
 	tag, to := d.DeliveryTag, q.addresses(d)
+	say := func(receipt []byte) {
+		for _, a := range to {
+			q.mouth.say(a, receipt)
+		}
+	}
 	return stage.Message{
-		ID: d.MessageId, Body: body, ContentType: d.ContentType,
+		ID: d.MessageId, Body: body, ContentType: d.ContentType, Follow: say,
 		Answer: func(receipt []byte, accepted bool) error {
-			for _, a := range to {
-				q.mouth.say(a, receipt)
-			}
+			say(receipt)
 			return s.settle(tag, accepted)
 		},
 	}

@@ -157,6 +157,12 @@ func TestAConfigQueueAnswersAndSettles(t *testing.T) {
 	if d := b.one(dead); string(d.Body) != "two" || d.MessageId != "m2" {
 		t.Errorf("dead letter %+v", d)
 	}
+	all[0].Follow([]byte(`{"n":"last"}`))
+	for _, to := range []string{replies, receipts} {
+		if d := b.one(to); d.CorrelationId != "c1" || string(d.Body) != `{"n":"last"}` {
+			t.Errorf("in the end %s has %+v", to, d)
+		}
+	}
 	f.stop()
 	if n := b.ready(queue); n != 0 {
 		t.Errorf("%d messages came back", n)
