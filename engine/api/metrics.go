@@ -67,6 +67,12 @@ type StageMetrics struct {
 	InRate  float64 `json:"in_rate"`
 	OutRate float64 `json:"out_rate"`
 	Retries uint64  `json:"retries,omitempty"`
+	// Bytes is what a source has read or a sink was given, in payloads; 0: it is
+	// not known. Keys is of how many keys the stage keeps state, and StateBytes
+	// how large it is, as of the last checkpoint.
+	Bytes      int64 `json:"bytes,omitempty"`
+	Keys       int64 `json:"keys,omitempty"`
+	StateBytes int64 `json:"state_bytes,omitempty"`
 	// CallMS is how long the last call took, AverageMS the moving average of
 	// the last 60, and MeanMS that of all: in the slowest lane.
 	CallMS    float64 `json:"call_ms"`
@@ -181,7 +187,7 @@ func stageMetrics(s *telemetry.StageStats, old telemetry.StageStats, elapsed flo
 		},
 		InRate:  rateOf(c.In, old.Counts.In, elapsed),
 		OutRate: rateOf(c.Passed+c.Emitted, old.Counts.Passed+old.Counts.Emitted, elapsed),
-		Retries: s.Retries,
+		Retries: s.Retries, Bytes: s.Bytes, Keys: s.Keys, StateBytes: s.StateBytes,
 	}
 	var all telemetry.Share
 	for i, n := range s.Nodes {

@@ -56,6 +56,7 @@ type operator struct {
 	slots     int
 
 	queues  map[string]*queue
+	size    int64 // bytes of what snapshots have
 	due     dueHeap
 	held    int
 	back    int   // of them, those that were restored and are not counted yet
@@ -145,6 +146,7 @@ func (o *operator) schedule(q *queue) {
 			heap.Remove(&o.due, q.at)
 		}
 		delete(o.queues, q.key)
+		o.size -= int64(q.saved)
 		return
 	}
 	q.due = q.list[0].due

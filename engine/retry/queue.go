@@ -14,6 +14,7 @@ type queue struct {
 	list    []held
 	due     int64 // of the first record that is to be tried
 	at      int   // in the heap; -1: it is not there
+	saved   int   // how many bytes a snapshot has of it
 	changed bool
 }
 

@@ -24,12 +24,24 @@ func (o *operator) Snapshot(w stage.StateWriter) {
 		case nil:
 			w.Delete(q.key)
 		case q:
-			w.Put(q.key, q.encode(nil))
+			value := q.encode(nil)
+			w.Put(q.key, value)
+			o.save(q, len(value))
 		}
 	}
 	clear(o.changed)
 	o.changed = o.changed[:0]
 }
+
+// save notes that a snapshot has a queue, in a value of so many bytes.
+func (o *operator) save(q *queue, value int) {
+	o.size -= int64(q.saved)
+	q.saved = len(q.key) + value
+	o.size += int64(q.saved)
+}
+
+// Size is that of the state: see [stage.Sized].
+func (o *operator) Size() (keys int, bytes int64) { return len(o.queues), o.size }
 
 func (q *queue) encode(b []byte) []byte {
 	b = binary.AppendUvarint(append(b, stateVersion), uint64(len(q.list)))
@@ -71,6 +83,7 @@ func (o *operator) Restore(key string, value []byte) error {
 		return fmt.Errorf("%w: a key is there twice", errState)
 	}
 	o.queues[q.key] = q
+	o.save(q, len(value))
 	o.held += len(q.list)
 	o.back += len(q.list)
 	o.stale = true

@@ -109,6 +109,14 @@ type Growing interface {
 	Changed() int
 }
 
+// Sized is an operator with state that knows how large it is.
+type Sized interface {
+	// Size is how many keys the state has, and how many bytes these and their
+	// values are, as Snapshots have written them. It is called behind a Snapshot
+	// and must be cheap.
+	Size() (keys int, bytes int64)
+}
+
 // StateWriter takes the changes of one snapshot.
 type StateWriter interface {
 	Put(key string, value []byte)

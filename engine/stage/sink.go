@@ -39,6 +39,13 @@ type Undeliverer interface {
 	Undeliverable() []Undelivered
 }
 
+// Weigher is a sink that knows how many bytes it was given.
+type Weigher interface {
+	// Written is how many bytes the records of all Writes had, as they are
+	// written, since the sink was made. The goroutine of Write calls it.
+	Written() uint64
+}
+
 // Undelivered is a record that a sink has given up, and why. It has memory of
 // its own. Its Payload is the message as it was sent; Fields are empty.
 type Undelivered struct {

@@ -132,6 +132,9 @@ func (l *lane) step(e element) {
 	l.checkCounts(out, came)
 	l.checkBatches(out, barrier, e.watermark)
 	l.checkHeld(barrier)
+	if snapshot != nil {
+		l.checkSize()
+	}
 	for _, b := range out {
 		if l.late {
 			l.kept = append(l.kept, b)
@@ -242,6 +245,26 @@ func (l *lane) checkHeld(barrier record.Barrier) {
 	}
 	if held != want {
 		l.fail("it says that it holds %+v, and it holds %+v", held, want)
+	}
+}
+
+// checkSize compares what the operator says of the size of its state with its
+// snapshots.
+func (l *lane) checkSize() {
+	if !l.b.operator.Stateful {
+		return
+	}
+	o, ok := l.op.(stage.Sized)
+	if !ok {
+		l.fail("it does not say how large its state is")
+		return
+	}
+	var want int64
+	for key, value := range l.state {
+		want += int64(len(key) + len(value))
+	}
+	if keys, bytes := o.Size(); keys != len(l.state) || bytes != want {
+		l.fail("it says that its state has %d keys and %d bytes, and it has %d and %d", keys, bytes, len(l.state), want)
 	}
 }
 

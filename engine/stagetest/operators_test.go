@@ -84,6 +84,16 @@ func (o *counter) Restore(key string, value []byte) error {
 	return nil
 }
 
+func (o *counter) Size() (keys int, bytes int64) {
+	for key := range o.counts {
+		bytes += int64(len(key) + 2)
+	}
+	if o.fault == "tells a wrong size" {
+		bytes++
+	}
+	return len(o.counts), bytes
+}
+
 func counting(fault string) *built {
 	shared := 0
 	b := &built{builder: &stage.Builder{Layout: record.NewLayout(), Schema: &expr.Schema{Open: true}}}
@@ -114,6 +124,7 @@ func TestTheSuiteFindsFaults(t *testing.T) {
 		"loses a letter":         (*checked).steps,
 		"panics":                 (*checked).steps,
 		"state of no key":        (*checked).steps,
+		"tells a wrong size":     (*checked).steps,
 		"keeps memory":           (*checked).memory,
 		"emits at every batch":   (*checked).padding,
 		"shares state":           (*checked).padding,

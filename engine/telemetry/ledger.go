@@ -44,11 +44,14 @@ type Row struct {
 	Name, Kind                                                   string
 	in, passed, absorbed, filtered, late, dead, emitted, expired atomic.Uint64
 	held                                                         atomic.Int64
-	// Bytes is what a source has read, and Seen and Size how far it is (Size
+	// Bytes is what a source has read or a sink written, and Seen and Size how far it is (Size
 	// 0: unknown).
 	Bytes, Seen, Size atomic.Int64
 	// Retries is how often a sink had to try again.
 	Retries atomic.Int64
+
+	// state is the size of what is kept, by lane; nil: nothing is.
+	state atomic.Pointer[[]StateSize]
 
 	role                      atomic.Uint32
 	watermark                 atomic.Int64 // of a source, Unix ns; 0: none yet
@@ -76,6 +79,23 @@ func (r *Row) Nodes() []*Node {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.nodes)
+}
+
+// StateSize is the size of a state in one lane. One goroutine sets it.
+type StateSize struct{ keys, bytes atomic.Int64 }
+
+// Set says how large the state is.
+func (s *StateSize) Set(keys int, bytes int64) {
+	s.keys.Store(int64(keys))
+	s.bytes.Store(bytes)
+}
+
+// States begins to tell the sizes of a state in so many lanes, instead of
+// those that a graph before has told.
+func (r *Row) States(lanes int) []StateSize {
+	sizes := make([]StateSize, lanes)
+	r.state.Store(&sizes)
+	return sizes
 }
 
 // Reached says how far a source's watermark is, in Unix nanoseconds.

@@ -61,9 +61,14 @@ type StageStats struct {
 	Role       Role
 	// Counts balance: see [stage.Counts].
 	Counts stage.Counts
-	// Bytes is what a source has read or a sink written, where it is known.
+	// Bytes is what a source has read or a sink written, in payloads, where it
+	// is known.
 	// Seen and Size are how far a source is, in bytes; Size 0: unknown.
 	Bytes, Seen, Size int64
+	// Keeps says that the stage has state, Keys of how many keys, and
+	// StateBytes how large these and their values were at the last barrier.
+	Keeps            bool
+	Keys, StateBytes int64
 	// Watermark is a source's; the zero time: none yet.
 	Watermark time.Time
 	// Retries is how often a sink had to try again.
@@ -140,6 +145,13 @@ func (r *Row) stats(now time.Time) StageStats {
 		Name: r.Name, Kind: r.Kind, Role: Role(r.role.Load()), Counts: r.Counts(), Bytes: r.Bytes.Load(), Seen: r.Seen.Load(), Size: r.Size.Load(),
 		Retries: uint64(r.Retries.Load()), CallSeconds: r.durations.Stats(), BatchRecords: r.sizes.Stats(),
 		FlushSeconds: r.flushes.Stats(),
+	}
+	if lanes := r.state.Load(); lanes != nil {
+		s.Keeps = true
+		for i := range *lanes {
+			s.Keys += (*lanes)[i].keys.Load()
+			s.StateBytes += (*lanes)[i].bytes.Load()
+		}
 	}
 	if w := r.watermark.Load(); w != 0 {
 		s.Watermark = time.Unix(0, w)

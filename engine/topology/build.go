@@ -35,6 +35,8 @@ type operator struct {
 	row      *telemetry.Row
 	nested   *nested // of an operator that makes records
 	spot     *spot
+	sized    stage.Sized          // nil: nobody knows how large its state is
+	size     *telemetry.StateSize // where that is told
 	growing  stage.Growing        // nil: its snapshots are small
 	grown    bool                 // the coordinator was told, since the last barrier
 	viewer   stage.Viewer         // nil: its state cannot be looked at
@@ -62,6 +64,7 @@ func (o *operator) step(b *record.Batch) (out []*record.Batch) {
 	out = o.driver.Step(b, snapshot)
 	if delta != nil {
 		o.coord.Snapshot(epoch, delta)
+		o.measure()
 	}
 	o.grow(epoch > 0)
 	counts := o.driver.Context.TakeCounts()
@@ -82,6 +85,13 @@ func (o *operator) step(b *record.Batch) (out []*record.Batch) {
 		v.answer(o)
 	}
 	return out
+}
+
+// measure tells how large the state is.
+func (o *operator) measure() {
+	if o.sized != nil {
+		o.size.Set(o.sized.Size())
+	}
 }
 
 // maxChanged is how many changed entries of a lane call for a barrier, so that
@@ -136,6 +146,7 @@ func (b *builder) prepare(nodes []plan.Node, lanes int) (int, error) {
 				o.viewer, _ = op.(stage.Viewer)
 				if n.Spec.Stateful {
 					o.growing, _ = op.(stage.Growing)
+					o.sized, _ = op.(stage.Sized)
 				}
 				o.driver.Context.Now, o.driver.Context.Watermark = b.g.now, b.watermark()
 				if n.Spec.Makes {
@@ -252,8 +263,16 @@ func (b *builder) operator(n *plan.Operator, run []plan.Node, lanes []<-chan any
 		return b.fused(run, lanes)
 	}
 	out := make([]<-chan any, len(lanes))
+	var sizes []telemetry.StateSize
+	if n.Spec.Stateful {
+		sizes = b.operators[n][0].row.States(len(lanes))
+	}
 	for l, in := range lanes {
 		op := b.operators[n][l]
+		if sizes != nil {
+			op.size = &sizes[l]
+			op.measure() // what was restored
+		}
 		names := []string{n.Name}
 		traced := b.g.config.Trace.Stage(names, l, n.Spec.Holds, n.Spec.Makes)
 		out[l] = via(in, newWorker(&b.g.wg, b.g.meter(op.row, l), traced, names, op.step))

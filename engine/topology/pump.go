@@ -144,10 +144,11 @@ func (p *pump) sendPending() bool {
 	in := p.pending
 	p.pending = stage.Input{}
 	b := in.Batch
-	seq := p.mark.Seq
+	seq, bytes := p.mark.Seq, 0
 	for i := range b.Records {
-		o := &b.Records[i].Origin
-		o.Source, seq = p.index, max(seq, o.Seq)
+		r := &b.Records[i]
+		r.Origin.Source, seq = p.index, max(seq, r.Origin.Seq)
+		bytes += len(r.Payload)
 	}
 	for i := range b.Side {
 		o := &b.Side[i].Record.Origin
@@ -161,6 +162,7 @@ func (p *pump) sendPending() bool {
 		}
 	}
 	p.mark.Seq, p.mark.Position = seq, in.Position
+	p.row.Bytes.Add(int64(bytes))
 	p.row.Seen.Store(in.Seen)
 	p.row.Size.Store(in.Size)
 	b.Watermark = record.MinTime

@@ -28,6 +28,7 @@ type writer struct {
 	steady   bool // waits have no jitter
 	log      *slog.Logger
 	row      *telemetry.Row
+	weighed  uint64 // bytes that the sink was given so far
 	// meter is that of the terminal that runs the writer; nil while none does.
 	meter    *meter
 	troubles *troubles
@@ -127,6 +128,7 @@ func (w *writer) write(ctx context.Context, records []record.Record, reject func
 	for len(records) > 0 {
 		err := w.patiently(w.abort, "write", func() error {
 			n, err := w.sink.Write(ctx, records)
+			w.weigh()
 			w.row.Add(stage.Counts{In: uint64(n), Passed: uint64(n)})
 			records = records[n:]
 			if len(records) == 0 {
@@ -150,6 +152,15 @@ func (w *writer) write(ctx context.Context, records []record.Record, reject func
 		records = records[1:]
 	}
 	return nil
+}
+
+// weigh counts the bytes that the sink was given since the last call.
+func (w *writer) weigh() {
+	if s, ok := w.sink.(stage.Weigher); ok {
+		all := s.Written()
+		w.row.Bytes.Add(int64(all - w.weighed))
+		w.weighed = all
+	}
 }
 
 // sync flushes and waits until that is durable, or ctx is done.

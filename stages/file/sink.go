@@ -30,6 +30,7 @@ type writer struct {
 	values  []record.Value
 	opened  bool // there was an Open before
 	regular bool
+	written uint64
 }
 
 // handle is what the sink needs of an *os.File.
@@ -42,7 +43,10 @@ type handle interface {
 	Sync() error
 }
 
-var _ stage.Sink = (*writer)(nil)
+var (
+	_ stage.Sink    = (*writer)(nil)
+	_ stage.Weigher = (*writer)(nil)
+)
 
 func newWriter(c SinkConfig, rt stage.Runtime) *writer {
 	return &writer{config: c, rt: rt, values: make([]record.Value, len(c.slots)),
@@ -154,10 +158,15 @@ func (w *writer) Write(_ context.Context, records []record.Record) (int, error) 
 				return i, err
 			}
 		}
+		before := len(w.buffer)
 		w.buffer = w.append(w.buffer, &records[i])
+		w.written += uint64(len(w.buffer) - before)
 	}
 	return len(records), nil
 }
+
+// Written is how many bytes the records had.
+func (w *writer) Written() uint64 { return w.written }
 
 func (w *writer) append(dst []byte, r *record.Record) []byte {
 	switch {

@@ -72,15 +72,16 @@ type deduper struct {
 	oldest  ageHeap
 	changed []*id    // since the last snapshot
 	gone    []string // likewise, of ids that a snapshot has
+	size    int64    // bytes of what snapshots have
 }
 
 // id is one id that came.
 type id struct {
-	key  string
-	time int64 // of the first record
-	pos  int   // in the heap; -1: forgotten
-	// listed says that it is in changed, saved that a snapshot has it.
-	listed, saved bool
+	key    string
+	time   int64 // of the first record
+	pos    int   // in the heap; -1: forgotten
+	listed bool  // it is in changed
+	saved  int32 // how many bytes a snapshot has of it; 0: none has it
 }
 
 func (o *deduper) Process(_ *stage.Context, r *record.Record) stage.Verdict {
@@ -120,10 +121,21 @@ func (o *deduper) insert(known *id) {
 func (o *deduper) forget(known *id) {
 	o.oldest.remove(known)
 	delete(o.entries, known.key)
-	if known.saved {
+	if known.saved > 0 {
 		o.gone = append(o.gone, known.key)
+		o.size -= int64(known.saved)
 	}
 }
+
+// save notes that a snapshot has an id, in a value of so many bytes.
+func (o *deduper) save(known *id, value int) {
+	o.size -= int64(known.saved)
+	known.saved = int32(len(known.key) + value)
+	o.size += int64(known.saved)
+}
+
+// Size is that of the state: see [stage.Sized].
+func (o *deduper) Size() (keys int, bytes int64) { return len(o.entries), o.size }
 
 func (o *deduper) note(known *id) {
 	if !known.listed {
@@ -171,8 +183,9 @@ func (o *deduper) Snapshot(w stage.StateWriter) {
 		if known.pos < 0 {
 			continue
 		}
-		known.saved = true
-		w.Put(known.key, value[:1+binary.PutVarint(value[1:], known.time)])
+		n := 1 + binary.PutVarint(value[1:], known.time)
+		w.Put(known.key, value[:n])
+		o.save(known, n)
 	}
 	clear(o.gone)
 	clear(o.changed)
@@ -210,10 +223,12 @@ func (o *deduper) Restore(key string, value []byte) error {
 	}
 	if known, ok := o.entries[key]; ok {
 		known.time = t
+		o.save(known, len(value))
 		o.oldest.fix(known)
 		return nil
 	}
-	known := &id{key: strings.Clone(key), time: t, saved: true}
+	known := &id{key: strings.Clone(key), time: t}
+	o.save(known, len(value))
 	o.insert(known)
 	return nil
 }

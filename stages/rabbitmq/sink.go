@@ -25,6 +25,8 @@ type sink struct {
 	rt     stage.Runtime
 	maker  maker
 
+	written uint64 // bytes of bodies; of who calls Write
+
 	life   context.Context // until Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -58,6 +60,7 @@ type waiter struct {
 var (
 	_ stage.Sink        = (*sink)(nil)
 	_ stage.Undeliverer = (*sink)(nil)
+	_ stage.Weigher     = (*sink)(nil)
 )
 
 func newSink(c *sinkConfig, rt stage.Runtime) *sink {
@@ -130,6 +133,7 @@ func (s *sink) Write(ctx context.Context, records []record.Record) (int, error) 
 			room--
 			o.cork()
 		}
+		s.written += uint64(len(m.publishing.Body))
 		// A message that failed is kept and sent again.
 		if err := s.publish(o, flight{message: m}); err != nil && i+1 < len(records) {
 			return i + 1, err
@@ -137,6 +141,9 @@ func (s *sink) Write(ctx context.Context, records []record.Record) (int, error) 
 	}
 	return len(records), nil
 }
+
+// Written is how many bytes the bodies of messages had.
+func (s *sink) Written() uint64 { return s.written }
 
 // ready is the session to publish to. With an error in hand that the engine
 // does not know it returns that, and else sends again what failed.

@@ -54,9 +54,14 @@ type printer struct {
 	opaque bool
 	table  *table // nil: JSON
 	buffer []byte
+
+	written uint64
 }
 
-var _ stage.Sink = (*printer)(nil)
+var (
+	_ stage.Sink    = (*printer)(nil)
+	_ stage.Weigher = (*printer)(nil)
+)
 
 func newPrinter(c *Config, rt stage.Runtime) *printer {
 	p := &printer{out: rt.Stdout, opaque: c.opaque}
@@ -118,6 +123,7 @@ func (p *printer) drain() error {
 		return nil
 	}
 	n, err := p.out.Write(p.buffer)
+	p.written += uint64(n)
 	p.buffer = p.buffer[:copy(p.buffer, p.buffer[n:])]
 	switch {
 	case err == nil && len(p.buffer) > 0:
@@ -129,6 +135,9 @@ func (p *printer) drain() error {
 	}
 	return fmt.Errorf("write to standard output: %w", err)
 }
+
+// Written is how many bytes standard output took.
+func (p *printer) Written() uint64 { return p.written }
 
 func (p *printer) Flush(done func(error)) { done(p.drain()) }
 

@@ -38,6 +38,7 @@ type base[S any] struct {
 
 	dirty []*entry[S]
 	gone  []string
+	size  int64 // bytes of what snapshots hold
 	// fields are those of the key at hand.
 	fields []record.Value
 	enc    encoder
@@ -101,9 +102,7 @@ func (b *base[S]) touch(e *entry[S]) {
 // remove drops an entry that holds nothing.
 func (b *base[S]) remove(e *entry[S]) {
 	b.keys.remove(e)
-	if e.saved {
-		b.gone = append(b.gone, e.key)
-	}
+	b.lose(e)
 }
 
 // cells are empty cells for a window.

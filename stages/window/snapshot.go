@@ -33,7 +33,7 @@ func (b *base[S]) snapshot(w stage.StateWriter, put func(*encoder, *entry[S])) {
 		b.enc.bool(e.touched)
 		put(&b.enc, e)
 		w.Put(e.key, b.enc.b)
-		e.saved = true
+		b.save(e, len(b.enc.b))
 	}
 	clear(b.dirty)
 	b.dirty = b.dirty[:0]
@@ -67,7 +67,7 @@ func (b *base[S]) restore(key string, value []byte, get func(d *decoder, e *entr
 		return nil, fmt.Errorf("%s: key %q: %w", b.results.stage, key, d.err)
 	}
 	b.keys.insert(e)
-	e.saved = true
+	b.save(e, len(value))
 	b.progress = max(b.progress, progress)
 	if touched {
 		b.touch(e)
@@ -75,13 +75,29 @@ func (b *base[S]) restore(key string, value []byte, get func(d *decoder, e *entr
 	return e, nil
 }
 
+// save notes that a snapshot has an entry, in a value of so many bytes.
+func (b *base[S]) save(e *entry[S], value int) {
+	b.size -= int64(e.saved)
+	e.saved = int32(len(e.key) + value)
+	b.size += int64(e.saved)
+}
+
+// lose has the next snapshot delete an entry that is gone.
+func (b *base[S]) lose(e *entry[S]) {
+	if e.saved > 0 {
+		b.gone = append(b.gone, e.key)
+		b.size -= int64(e.saved)
+	}
+}
+
+// Size is that of the state: see [stage.Sized].
+func (b *base[S]) Size() (keys int, bytes int64) { return b.keys.n, b.size }
+
 // forgetAll drops every key, so that the next snapshot deletes all of them.
 func (b *base[S]) forgetAll() {
 	b.keys.all(func(e *entry[S]) {
 		e.live = false
-		if e.saved {
-			b.gone = append(b.gone, e.key)
-		}
+		b.lose(e)
 	})
 	b.keys, b.touched, b.dirty = table[S]{}, nil, nil
 	b.idle.queue = queue[*entry[S]]{}

@@ -16,11 +16,11 @@ type entry[S any] struct {
 	// seen is when the key had its last record; see expiry.
 	seen int64
 
-	live    bool // it is in the table
-	dirty   bool // it is in the list of what the next snapshot writes
-	saved   bool // a snapshot holds it
-	touched bool // it is in the list of what the timer is to emit
-	watched bool // it is in the queue of what may expire
+	saved   int32 // how many bytes a snapshot holds of it; 0: none does
+	live    bool  // it is in the table
+	dirty   bool  // it is in the list of what the next snapshot writes
+	touched bool  // it is in the list of what the timer is to emit
+	watched bool  // it is in the queue of what may expire
 }
 
 // table finds entries by key: open addressing with linear probing over the

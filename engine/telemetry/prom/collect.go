@@ -94,6 +94,7 @@ func sources(s *telemetry.StageStats) bool { return s.Role == telemetry.Source }
 func sinks(s *telemetry.StageStats) bool   { return s.Role == telemetry.Sink }
 func nodes(s *telemetry.StageStats) bool   { return len(s.Nodes) > 0 }
 func reached(s *telemetry.StageStats) bool { return !s.Watermark.IsZero() }
+func keeps(s *telemetry.StageStats) bool   { return s.Keeps }
 func number[T uint64 | int64](n T) float64 { return float64(n) }
 func yes(b bool) float64 {
 	if b {

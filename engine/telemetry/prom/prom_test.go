@@ -32,6 +32,11 @@ func played() []Flow {
 			row.Plays(role)
 			row.Add(stage.Counts{In: 10, Passed: 4, Absorbed: 1, Filtered: 1, Late: 1, Dead: 1, Emitted: 3, Held: 2, Expired: 5})
 			row.Bytes.Store(100)
+			if role == telemetry.Aggregate {
+				sizes := row.States(2)
+				sizes[0].Set(3, 300)
+				sizes[1].Set(4, 41)
+			}
 			row.Retries.Add(2)
 			row.Reached(now.UnixNano())
 			row.Flushed(time.Millisecond)
@@ -125,6 +130,10 @@ func TestAScrapeHasTheNumbersOfTheSnapshot(t *testing.T) {
 		`telluride_stage_held_records{flow="one",kind="window",stage="window_1"}`:                             "2",
 		`telluride_stage_expired_keys_total{flow="one",kind="window",stage="window_1"}`:                       "5",
 		`telluride_sink_retries_total{flow="one",kind="sink",stage="sink_1"}`:                                 "2",
+		`telluride_sink_written_bytes_total{flow="one",kind="sink",stage="sink_1"}`:                           "100",
+		`telluride_source_read_bytes_total{flow="one",kind="source",stage="source_1"}`:                        "100",
+		`telluride_stage_state_keys{flow="one",kind="window",stage="window_1"}`:                               "7",
+		`telluride_stage_state_bytes{flow="one",kind="window",stage="window_1"}`:                              "341",
 		`telluride_stage_phase_seconds_total{flow="one",kind="sink",lane="1",phase="busy",stage="sink_1"}`:    "2",
 		`telluride_stage_phase_seconds_total{flow="one",kind="sink",lane="1",phase="blocked",stage="sink_1"}`: "2",
 		`telluride_stage_lane_records_total{flow="one",kind="window",lane="0",stage="window_1"}`:              "8",
