@@ -29,7 +29,7 @@ func (f *hosted) status() change.FlowStatus {
 	f.mu.Unlock()
 	sum := flow.Summary()
 	s := change.FlowStatus{
-		Name: f.name, File: file, Version: v.plan.Version, Since: flow.started.UTC(),
+		Name: f.name, File: file, Version: v.plan.Version, Description: v.plan.Description, Since: flow.started.UTC(),
 		Params: []change.ParamStatus{}, Stages: []change.StageStatus{}, Restarts: sum.Restarts, Unacknowledged: sum.Unsaved, Receipts: receipts,
 	}
 	s.State, s.Reason = flow.condition()

@@ -221,7 +221,7 @@ func (p *tab) until(expression string) {
 	var yes bool
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	poll := chromedp.Poll("(() => { try { return "+expression+" } catch { return false } })()", &yes,
+	poll := chromedp.Poll("(() => { try { return !!("+expression+") } catch { return false } })()", &yes,
 		chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(0))
 	err := chromedp.Run(ctx, poll)
 	for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "-32000") {

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"crypto/sha256"
 	_ "embed"
+	"encoding/base64"
 	"html/template"
 	"net/http"
 	"strings"
@@ -9,6 +11,9 @@ import (
 
 //go:embed login.html
 var loginPage string
+
+//go:embed login.css
+var loginStyle string
 
 var loginTemplate = template.Must(template.New("login").Parse(loginPage))
 
@@ -41,11 +46,12 @@ func (g *guard) logout(w http.ResponseWriter, r *http.Request) {
 
 func (g *guard) askForToken(w http.ResponseWriter, next, problem string, status int) {
 	// The page stands alone: nothing else is served to who has no token.
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	style := sha256.Sum256([]byte(loginStyle))
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(style[:])+"'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = loginTemplate.Execute(w, map[string]string{"Next": local(next), "Problem": problem})
+	_ = loginTemplate.Execute(w, map[string]any{"Next": local(next), "Problem": problem, "Style": template.CSS(loginStyle)})
 }
 
 // local is a path of this process, never an address elsewhere.

@@ -7,6 +7,8 @@ type FlowStatus struct {
 	Name    string `json:"name"`
 	File    string `json:"file"`
 	Version string `json:"version"`
+	// Description is what the flow is for, in the words of its file.
+	Description string `json:"description,omitempty"`
 	// State is starting, running, pausing, paused, pending (it runs, and a
 	// change waits to start), reconnecting (its session was lost), retrying (a
 	// sink fails), draining, ended or failed.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -17,7 +18,8 @@ const (
 	boxWidth, boxHeight = 172, 82
 	gapAlong            = 34 // between columns; in rows, between boxes
 	gapAcross           = 20
-	labelRoom           = 26 // more between columns where arrows have labels
+	labelRoom           = 92 // more between columns where arrows have labels
+	lineRoom            = 26 // the same between rows
 	margin              = 12
 )
 
@@ -61,9 +63,9 @@ func layout(d *plan.Drawing, tall bool) *graph {
 	}
 	across := spread(columns, parents, unit)
 	g := &graph{ID: "wide"}
-	long, gap := boxWidth, gapAlong
+	long, gap, room := boxWidth, gapAlong, labelRoom
 	if tall {
-		g.ID, long = "tall", boxHeight
+		g.ID, long, room = "tall", boxHeight, lineRoom
 	}
 	offsets := make([]int, len(columns))
 	for n := range columns {
@@ -73,7 +75,7 @@ func layout(d *plan.Drawing, tall bool) *graph {
 		}
 		offsets[n] = offsets[n-1] + long + gap
 		if labelled(d.Edges, depth, at, n) {
-			offsets[n] += labelRoom
+			offsets[n] += room
 		}
 	}
 	for i, b := range boxes {
@@ -180,26 +182,30 @@ func route(e plan.Arrow, from, to placed, tall bool) routed {
 }
 
 var functions = template.FuncMap{
-	"short": func(version string) string { return version[:min(len(version), 12)] },
-	"cut":   cut,
-	"add":   func(a, b int) int { return a + b },
-	"first": func(label string) string { name, _, _ := strings.Cut(label, ":"); return name },
-	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"heading": func(b plan.Box) string {
-		if b.Look == plan.LookPartition {
-			return "partition"
-		}
-		return b.Kind
-	},
+	"short":   func(version string) string { return version[:min(len(version), 12)] },
+	"cut":     cut,
+	"add":     func(a, b int) int { return a + b },
+	"number":  func(x *float64) string { return strconv.FormatFloat(*x, 'f', -1, 64) },
+	"first":   func(label string) string { name, _, _ := strings.Cut(label, ":"); return name },
+	"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"heading": heading,
+	// What the heading leaves of a line.
 	"subheading": func(b plan.Box) string {
-		switch {
-		case b.Look == plan.LookPartition:
-			return strings.TrimPrefix(b.Title, "partition ")
-		case b.Name != b.Kind:
-			return b.Name
+		name := ""
+		if b.Look == plan.LookPartition {
+			name = strings.TrimPrefix(b.Title, "partition ")
+		} else if b.Name != b.Kind {
+			name = b.Name
 		}
-		return ""
+		return cut(max(4, 20-utf8.RuneCountInString(heading(b))), name)
 	},
+}
+
+func heading(b plan.Box) string {
+	if b.Look == plan.LookPartition {
+		return "partition"
+	}
+	return b.Kind
 }
 
 // cut shortens a text to n characters.

@@ -123,7 +123,7 @@ func (c *compiler) compile(root *yaml.Node) {
 	t := c.decode(&d)
 	c.name(t)
 
-	c.plan.Name = c.flowName(&d)
+	c.plan.Name, c.plan.Description = c.flowName(&d), d.description.Value
 	c.plan.StateFrom = d.from.Value
 	if d.from.Value != "" && d.from.Value == c.plan.Name {
 		c.fail(d.from.Span, fmt.Sprintf("state_from: %q is the name of the flow itself", d.from.Value), "name what it was called before, or remove it")

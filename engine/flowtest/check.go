@@ -48,6 +48,8 @@ func (r *records) check(run *run) *Failure {
 	}
 	f := &Failure{Span: r.span}
 	if r.path != "" {
+		own := *r // the variants of a matrix share the step, and run at once
+		r = &own
 		if err := r.readGolden(run, arrivals); err != nil {
 			f.Message = err.Error()
 			return f

@@ -17,6 +17,8 @@ type Plan struct {
 	Name    string
 	File    string // the file that it was made from, for messages
 	Version string // hash of the file's content and the params
+	// Description is what the flow is for, in the words of its file.
+	Description string
 	// StateFrom is what the flow was called before: what is kept of it is
 	// taken over when nothing is kept under its name. "": it had no other name.
 	StateFrom string

@@ -9,4 +9,5 @@ if (flow) {
   steer();
   listen({ ...handlers, metrics(m) { stand(m); handlers.metrics?.(m); } });
 }
+document.querySelector('.bar [aria-current]')?.scrollIntoView({ inline: 'center', block: 'nearest' });
 document.body.dataset.started = '';

@@ -1,5 +1,5 @@
 // What became of changes, with the difference that each made.
-import { $, api, ask, clock, flow, h, ms } from './dom.js';
+import { $, api, ask, h, moment, ms } from './dom.js';
 import { diff } from './diff.js';
 import { outcome, receipt, versions } from './receipt.js';
 
@@ -9,7 +9,7 @@ async function load() {
   const open = new Set([...document.querySelectorAll('#history details[open]')].map((d) => d.dataset.id));
   if (!receipts.length) return;
   $('#history').replaceChildren(...receipts.toReversed().map((r) => h('li', {}, h('details', { 'data-id': r.id, open: open.has(r.id) },
-    h('summary', {}, h('time', { datetime: r.at, title: r.at }, clock(r.at)), h('b', {}, outcome(r)), h('span', {}, 'from ' + (r.from || '?')),
+    h('summary', {}, h('time', { datetime: r.at, title: r.at }, moment(r.at)), h('b', { class: r.outcome === 'rejected' || r.outcome === 'rolled_back' ? 'bad' : '' }, outcome(r)), h('span', {}, 'from ' + (r.from || '?')),
       h('code', {}, versions(r)), r.outcome === 'applied' ? h('span', { class: 'hint' }, 'paused ' + ms(r.paused_ms)) : null),
     receipt(r), changed(r, texts)))));
 }

@@ -1,5 +1,5 @@
 // Dead letters: why each died, and sending it again.
-import { $, $$, api, ask, clock, count, flow, h, post, readOnly, setText } from './dom.js';
+import { $, $$, api, ask, count, flow, h, moment, post, readOnly, setText } from './dom.js';
 
 const step = 200, most = 999; // letters; an answer has one more, to know whether there are
 let limit = step, asked = 0, full = false, counted = false, failed = false;
@@ -27,8 +27,8 @@ function row(l, key) {
   const payload = l.payload ?? `base64: ${l.payload_base64 ?? ''}`;
   const place = [l.source, l.file, l.line != null ? `line ${l.line}` : null].filter(Boolean).join(' ');
   return h('tr', { 'data-key': key },
-    readOnly ? null : h('td', {}, h('input', { type: 'checkbox', value: l.id, 'aria-label': `choose the letter of ${clock(l.time)}`, onchange: tally })),
-    h('td', { title: l.time }, clock(l.time)), h('td', {}, l.stage), h('td', { class: 'why' }, l.reason),
+    readOnly ? null : h('td', {}, h('input', { type: 'checkbox', value: l.id, 'aria-label': `choose the letter of ${moment(l.time)}`, onchange: tally })),
+    h('td', { class: 'when', title: l.time }, moment(l.time)), h('td', {}, l.stage), h('td', { class: 'why' }, l.reason),
     h('td', {}, place), h('td', { class: 'n' }, count(l.attempts)), h('td', { class: 'mono' }, payload.slice(0, 2000)));
 }
 

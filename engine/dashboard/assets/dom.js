@@ -62,6 +62,11 @@ export function percent(x) {
 
 export const short = (version) => (version || '').slice(0, 12);
 export const clock = (at) => new Date(at).toLocaleTimeString([], { hour12: false });
+/** The time, with the day unless that is today. */
+export const moment = (at) => {
+  const d = new Date(at);
+  return (d.toDateString() === new Date().toDateString() ? '' : d.toLocaleDateString('en-CA') + ' ') + clock(at);
+};
 
 export const page = document.body.dataset.page;
 export const flow = document.body.dataset.flow || '';

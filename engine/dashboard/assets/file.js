@@ -106,7 +106,7 @@ export async function start() {
   const other = new URLSearchParams(location.search).get('version');
   if (other) {
     try { $('#source').value = (await ask(api('/file?version=' + encodeURIComponent(other)))).source; } catch (e) { tell('false', e.message); }
-  } else $('#source').value = running;
+  } else if ($('#source').value === $('#source').defaultValue) $('#source').value = running; // nobody has typed yet
   const later = settled(check, 250);
   $('#source').addEventListener('input', () => { draw(); $('#apply').disabled = true; later(); });
   $('#source').addEventListener('scroll', scroll);

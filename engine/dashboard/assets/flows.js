@@ -28,11 +28,13 @@ function show(f) {
     if (mark) el.className = 'n ' + mark;
   };
   const state = $('[data-f="state"]', tr);
-  state.dataset.state = f.state; state.title = f.reason || ''; setText(state, f.state);
+  state.dataset.state = f.state; setText(state, f.state);
+  const reason = $('[data-f="reason"]', tr);
+  reason.hidden = !f.reason; setText(reason, f.reason || '');
   put('in_rate', brief(f.in_rate)); put('out_rate', brief(f.out_rate));
-  put('in', count(f.in)); put('successful', percent(f.successful));
+  put('in', count(f.in)); put('successful', f.in ? percent(f.successful) : '–');
   put('dead', count(f.dead), f.dead ? 'hot' : 'zero'); put('late', count(f.late), f.late ? 'hot' : 'zero');
-  put('lag', ms(f.lag_ms));
+  put('lag', f.lag_ms ? ms(f.lag_ms) : '–');
   const all = rates.get(f.name) || rates.set(f.name, []).get(f.name);
   all.push(f.in_rate);
   if (all.length > 120) all.shift();

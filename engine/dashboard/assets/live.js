@@ -1,5 +1,5 @@
 // The stream of events. It begins anew when it breaks, also in another process.
-import { $, ask, clock, flow, setText } from './dom.js';
+import { $, ask, flow, moment, setText } from './dom.js';
 
 const retry = 2000; // milliseconds
 
@@ -21,7 +21,7 @@ export function listen(handlers) {
     lost ??= last;
     show('off', 'no connection');
     away.hidden = false;
-    setText(away, `The process does not answer. This is as of ${clock(lost)}; the page goes on by itself once it is back.`);
+    setText(away, `The process does not answer. This is as of ${moment(lost)}; the page goes on by itself once it is back.`);
     if (source.readyState !== EventSource.CLOSED) return; // the browser tries again
     setTimeout(async () => {
       // A session does not outlive its process: then this goes to the login.

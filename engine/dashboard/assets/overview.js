@@ -35,7 +35,7 @@ function lanes(place, s) {
 }
 
 function duration(el, s) {
-  if (s.with) { setText(el, 'with ' + s.with); el.setAttribute('class', 'time'); return; }
+  if (s.with) { setText(el, 'with ' + (s.with.length > 10 ? s.with.slice(0, 9) + '…' : s.with)); el.setAttribute('class', 'time'); return; }
   setText(el, s.calls ? ms(s.average_ms) : '');
   // Coloured by how the last call compares with the moving average.
   const ratio = s.average_ms > 0 ? s.call_ms / s.average_ms : 1;
@@ -64,8 +64,8 @@ function numbers(f) {
   const put = (name, text) => setText($(`[data-n="${name}"]`), text);
   put('in_rate', brief(f.in_rate)); put('in', count(f.in) + ' in all');
   put('out_rate', brief(f.out_rate)); put('out', count(f.out) + ' in all');
-  put('successful', percent(f.successful)); put('bad', `${count(f.dead)} dead, ${count(f.late)} late`);
-  put('unacknowledged', brief(f.unacknowledged)); put('lag', ms(f.lag_ms));
+  put('successful', f.in ? percent(f.successful) : '–'); put('bad', `${count(f.dead)} dead, ${count(f.late)} late`);
+  put('unacknowledged', brief(f.unacknowledged)); put('lag', f.lag_ms ? ms(f.lag_ms) : '–');
   put('restarts', count(f.restarts)); put('retries', `${count(f.retries)} sink retries`);
 }
 
@@ -90,6 +90,10 @@ function table(f) {
 /** A graph that is wider than the page shrinks, down to what can be read. */
 function fit() {
   for (const g of $$('.graph')) g.style.minWidth = `${Math.round(g.getAttribute('width') * 0.78)}px`;
+  const canvas = $('.canvas'), more = $('#graph-more');
+  const tell = () => { more.hidden = canvas.scrollWidth - canvas.clientWidth - canvas.scrollLeft < 8; };
+  canvas.addEventListener('scroll', tell, { passive: true });
+  new ResizeObserver(tell).observe(canvas);
 }
 
 export async function start() {
@@ -111,7 +115,8 @@ export async function start() {
     metrics(m) {
       showMachine(m.machine);
       const f = m.flows.find((one) => one.name === flow);
-      if (!f?.stages) return;
+      if (!f) return;
+      f.stages ??= [];
       numbers(f); graph(f); table(f);
       const now = f.dead + f.late;
       if (m.at !== last) add({ ...f, at: m.at, bad_rate: bad == null ? 0 : now - bad });

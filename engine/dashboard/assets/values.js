@@ -27,7 +27,7 @@ function table(rows) {
   const body = $('#values tbody');
   while (body.children.length > rows.length) body.lastChild.remove();
   rows.forEach((r, i) => {
-    const tr = body.children[i] || body.appendChild(h('tr', {}, columns.map((c) => h('td', { class: c.numeric ? 'n' : '' }))));
+    const tr = body.children[i] || body.appendChild(h('tr', {}, columns.map((c) => h('td', { class: c.numeric ? 'n' : c.name === 'from' || c.name === 'to' ? 'when' : '' }))));
     columns.forEach((c, n) => setText(tr.children[n], shown(c.of(r)) + (r.more && n === 0 ? ' …' : '')));
   });
   $('#values').hidden = !rows.length;
