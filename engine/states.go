@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/inspect"
@@ -62,13 +64,45 @@ func (h *Host) ShowState(flow, stage string, q inspect.Query, each func(inspect.
 	return f.view().Show(stage, q, each)
 }
 
-// ExportState writes the state of a stage, or all of a flow's.
+// ExportState writes the state of a stage, or all of a flow's. The latter is as
+// of one commit, so that positions and states belong together: a flow that runs
+// is paused meanwhile.
 func (h *Host) ExportState(flow, stage string, to io.Writer) error {
 	f, err := h.hostedFlow(flow)
 	if err != nil {
 		return err
 	}
-	return f.view().Export(stage, to)
+	if stage != "" {
+		return f.view().Export(stage, to)
+	}
+	return f.inTurn(func() error {
+		goOn, err := f.running().still(f.host.config.DrainTimeout)
+		if err != nil {
+			return err
+		}
+		defer goOn()
+		return f.view().Export("", to)
+	})
+}
+
+// still has a flow commit nothing more until goOn is called. One that was
+// paused stays so.
+func (f *Flow) still(timeout time.Duration) (goOn func(), err error) {
+	f.mu.Lock()
+	held := f.held
+	f.mu.Unlock()
+	goOn = func() {
+		if !held {
+			f.Continue()
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if err := f.Pause(ctx); err != nil && !errors.Is(err, ErrEnded) {
+		goOn()
+		return nil, fmt.Errorf("pause the flow: %w", err)
+	}
+	return goOn, nil
 }
 
 // ImportState takes over exported state: the flow is parked, as for a change,
@@ -100,19 +134,25 @@ func (h *Host) edit(flow string, edits func(*inspect.View) (map[string]checkpoin
 	if err != nil {
 		return done, err
 	}
-	ready := make(chan struct{})
-	j := job{edit: func() {
-		defer close(ready)
-		var change map[string]checkpoint.Edit
-		if change, done, err = edits(f.view()); err == nil {
-			err = f.swapState(change, &done)
+	err = f.inTurn(func() error {
+		change, would, err := edits(f.view())
+		done = would
+		if err != nil {
+			return err
 		}
-	}}
-	if err := f.enqueue(j); err != nil {
-		return done, err
-	}
-	<-ready
+		return f.swapState(change, &done)
+	})
 	return done, err
+}
+
+// inTurn does something in its turn among the changes of the flow, and waits
+// for it.
+func (f *hosted) inTurn(do func() error) error {
+	result := make(chan error, 1)
+	if err := f.enqueue(job{edit: func() { result <- do() }}); err != nil {
+		return err
+	}
+	return <-result
 }
 
 // enqueue has a job done behind those that wait.

@@ -72,6 +72,61 @@ func TestStateChangesByHandWhileAFlowRuns(t *testing.T) {
 	}
 }
 
+// slowStore takes a while to find a state.
+type slowStore struct{ checkpoint.Store }
+
+func (s slowStore) State(flow, stage string, each func(string, []byte) error) error {
+	time.Sleep(700 * time.Millisecond)
+	return s.Store.State(flow, stage, each)
+}
+
+// TestAnExportIsAsOfOneMoment exports all of a flow that goes on counting: its
+// position and its state belong together.
+func TestAnExportIsAsOfOneMoment(t *testing.T) {
+	for _, paused := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := ticking(500)
+			s.ack = false
+			st := newStand(s, slowStore{checkpoint.NewMemory()})
+			f, list := st.Start("flow.yaml", variant{Name: "flow", Lanes: 3, Tally: "t", Source: "a"}.text(), nil)
+			if f == nil {
+				t.Fatal(list)
+			}
+			time.Sleep(2 * time.Second)
+			if paused {
+				if err := st.Pause(t.Context(), "flow"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var exported bytes.Buffer
+			if err := st.ExportState("flow", "", &exported); err != nil {
+				t.Fatal(err)
+			}
+			file, err := inspect.ReadFile(&exported)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read, counted := binary.BigEndian.Uint64(file.Sources["s"].Bytes), uint64(0)
+			for _, value := range file.Stages[0].Keys {
+				counted += binary.BigEndian.Uint64(value)
+			}
+			if read == 0 || read != counted {
+				t.Errorf("at record %d, %d were counted", read, counted)
+			}
+			if rests := st.rests(); rests != paused {
+				t.Errorf("behind it the flow rests: %v, and it was paused: %v", rests, paused)
+			}
+			if paused {
+				if err := st.Continue("flow"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Minute) // until all is read
+			st.finish(t, s)
+		})
+	}
+}
+
 func TestWhatCannotBeDoneByHandIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{name: "s", idle: true, events: []event{{keys: []int{1, 1, 2}}}}

@@ -87,6 +87,12 @@ func (v *View) Export(stage string, to io.Writer) error {
 			return err
 		}
 	}
+	if now, _, err := v.Store.Last(v.Flow); err != nil || stage == "" && now.Epoch != last.Epoch {
+		if err == nil {
+			err = refuse("pause it, or export one stage", "flow %q has gone on meanwhile, and its positions and states would not belong together", v.Flow)
+		}
+		return err
+	}
 	if err := enc.Encode(line{End: true, Lines: lines}); err != nil {
 		return err
 	}
