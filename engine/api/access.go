@@ -151,10 +151,19 @@ func (g *guard) sameSite(r *http.Request) *Error {
 			return &Error{http.StatusForbidden, fmt.Sprintf("requests from pages of %q are refused", origin), "open the page that this process serves"}
 		}
 	}
-	if site := r.Header.Get("Sec-Fetch-Site"); origin == "" && site != "" && site != "same-origin" && site != "none" && !safe(r.Method) {
+	if site := r.Header.Get("Sec-Fetch-Site"); origin == "" && site != "" && site != "same-origin" && site != "none" && !followed(r) {
 		return &Error{http.StatusForbidden, "requests from pages of another site are refused", "open the page that this process serves"}
 	}
 	return nil
+}
+
+// followed says whether a link to a page was followed, which another site may
+// have. What is behind an image or a script of its own is no link; nor is one to
+// the API, where even a look may count: a queue of dead letters gives its
+// messages out for it, and a tap takes one of the streams.
+func followed(r *http.Request) bool {
+	return safe(r.Method) && r.Header.Get("Sec-Fetch-Mode") == "navigate" &&
+		!strings.HasPrefix(r.URL.Path, "/v1/") && !strings.HasPrefix(r.URL.Path, "/debug/")
 }
 
 func safe(method string) bool { return method == http.MethodGet || method == http.MethodHead }

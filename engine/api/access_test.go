@@ -58,6 +58,9 @@ func TestOnlyOurOwnPagesMayAsk(t *testing.T) {
 		{"from a page without an origin", "POST", headers{"Origin": "null"}, 403},
 		{"from another site's form", "POST", headers{"Sec-Fetch-Site": "cross-site"}, 403},
 		{"from a subdomain's form", "POST", headers{"Sec-Fetch-Site": "same-site"}, 403},
+		{"from another site's image", "GET", headers{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403},
+		{"from another site's link to the API", "GET", headers{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 403},
+		{"from the address bar", "GET", headers{"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}, 200},
 		{"from our form", "POST", headers{"Sec-Fetch-Site": "same-origin"}, 200},
 		{"from a program", "POST", nil, 200},
 	} {
@@ -77,6 +80,10 @@ func TestOnlyOurOwnPagesMayAsk(t *testing.T) {
 		if p := w.Header().Get("Content-Security-Policy"); strings.Contains(p, "unsafe") || !strings.Contains(p, "default-src 'none'") {
 			t.Errorf("the policy is %s", p)
 		}
+	}
+	link := headers{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+	if w := ask(h, "GET", "/", link, ""); w.Code == 403 {
+		t.Errorf("a link of another site to the page is answered %d %s", w.Code, w.Body)
 	}
 }
 

@@ -211,14 +211,18 @@ func (a *API) submit(w http.ResponseWriter, r *http.Request, c change.Change) {
 
 func (a *API) receipt(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	if entry := a.changes.find(id); entry != nil {
+	entry := a.changes.find(id)
+	if entry != nil {
 		select {
 		case <-entry.done:
-			answer(w, http.StatusOK, entry.receipt)
 		default:
 			later(w, id)
+			return
 		}
-		return
+		if entry.receipt.Outcome != change.Pending { // there may be a later one
+			answer(w, http.StatusOK, entry.receipt)
+			return
+		}
 	}
 	for _, f := range a.host.Status() {
 		for _, receipt := range f.Receipts {
@@ -227,6 +231,10 @@ func (a *API) receipt(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
+	}
+	if entry != nil {
+		answer(w, http.StatusOK, entry.receipt)
+		return
 	}
 	refuse(w, &Error{http.StatusNotFound, fmt.Sprintf("there is no receipt %q", id), "only the last ones are kept: see /v1/flows"})
 }

@@ -61,8 +61,9 @@ type lineAt struct {
 	length int // without the line end
 }
 
-// Read reads the file up to the end that it has when Read comes there. A last
-// line without end is still being written.
+// Read reads the file up to the end that it has when Read begins: what is
+// replayed meanwhile may die again, and be written behind it. A last line
+// without end is still being written.
 func (f *File) Read(ctx context.Context, each func(*Letter) (bool, error)) (Left, error) {
 	var left Left
 	if f.file == nil {
@@ -71,7 +72,11 @@ func (f *File) Read(ctx context.Context, each func(*Letter) (bool, error)) (Left
 	if _, err := f.file.Seek(0, io.SeekStart); err != nil {
 		return left, err
 	}
-	in := bufio.NewReaderSize(f.file, 1<<20)
+	info, err := f.file.Stat()
+	if err != nil {
+		return left, err
+	}
+	in := bufio.NewReaderSize(io.LimitReader(f.file, info.Size()), 1<<20)
 	for offset := int64(0); ; {
 		line, err := readLine(in)
 		if errors.Is(err, io.EOF) {

@@ -165,6 +165,42 @@ func TestEveryLetterIsReplayedOnceOrStays(t *testing.T) {
 	})
 }
 
+// vain is a target for which every letter dies again.
+type vain struct {
+	*box
+	sent int
+}
+
+func (v *vain) Send(_ context.Context, letters []*deadletter.Letter) (int, error) {
+	for _, l := range letters {
+		if v.sent++; v.sent > 1000 {
+			return 0, errFull
+		}
+		v.dies(fmt.Sprintf("%s again", l.Payload), time.Now())
+	}
+	return len(letters), nil
+}
+
+func (v *vain) Close() error { return nil }
+
+func TestWhatDiesOfAReplayIsForTheNextOne(t *testing.T) {
+	b := newBox(t)
+	for _, r := range []string{"a", "b", "c"} {
+		b.dies(r, time.Now())
+	}
+	to := &vain{box: b}
+	err := b.with(func(s deadletter.Store) error {
+		_, err := deadletter.Replay(t.Context(), s, to, deadletter.Filter{}, 19) // one at a time
+		return err
+	})
+	if err != nil || to.sent != 3 {
+		t.Errorf("%d letters were replayed, want the 3 that were there: %v", to.sent, err)
+	}
+	if got := b.waiting(); !slices.Equal(got, []string{"a again", "b again", "c again"}) {
+		t.Errorf("waiting %v", got)
+	}
+}
+
 func TestALineThatIsBeingWrittenIsNoLetterYet(t *testing.T) {
 	b := newBox(t)
 	b.dies("a", time.Now())
