@@ -41,6 +41,7 @@ type Flow struct {
 	drained  bool
 	draining bool            // Drain was called
 	held     bool            // see Pause
+	swapping chan struct{}   // while a change has the graph parked; closed behind it
 	parked   *topology.Graph // the one that is at rest while held
 	trouble  string          // why no graph runs: what ended the last one
 	restarts int

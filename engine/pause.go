@@ -16,7 +16,7 @@ import (
 func (f *Flow) Pause(ctx context.Context) error {
 	f.mu.Lock()
 	f.held = true
-	g := f.graph
+	g, swapping := f.graph, f.swapping
 	if f.trouble != "" {
 		g = nil // the next session begins paused
 	}
@@ -27,11 +27,21 @@ func (f *Flow) Pause(ctx context.Context) error {
 	if g == nil {
 		return nil
 	}
-	err := f.park(ctx, g)
-	if errors.Is(err, topology.ErrStopped) || !f.Running() {
-		return ErrEnded
+	if swapping != nil {
+		select {
+		case <-swapping:
+			return f.Pause(ctx) // of what the change has left
+		case <-ctx.Done():
+			return fmt.Errorf("a change is under way: %w", ctx.Err())
+		}
 	}
-	if err != nil {
+	err := f.park(ctx, g)
+	switch {
+	case !f.Running():
+		return ErrEnded
+	case errors.Is(err, topology.ErrStopped):
+		return nil // the next session begins paused
+	case err != nil:
 		return fmt.Errorf("%w; %d records are in flight", err, g.Unsettled())
 	}
 	return nil
@@ -55,16 +65,35 @@ func (f *Flow) park(ctx context.Context, g *topology.Graph) error {
 // paused.
 func (f *Flow) unpark(g *topology.Graph) {
 	f.mu.Lock()
-	held := f.held
-	f.mu.Unlock()
-	if held {
+	defer f.mu.Unlock()
+	f.swapped()
+	if f.held {
 		go func() { _ = f.park(context.Background(), g) }() // at once, or when the drain is done that was given up
 		return
 	}
 	g.Resume()
 }
 
-// Continue ends a pause.
+// swaps notes that a change has the graph parked from here on: what ends a
+// pause must not have it go on, since the new version begins where it was
+// parked.
+func (f *Flow) swaps() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.swapping = make(chan struct{})
+}
+
+// swapped notes that the change is over, one way or the other. The caller
+// holds mu.
+func (f *Flow) swapped() {
+	if f.swapping != nil {
+		close(f.swapping)
+		f.swapping = nil
+	}
+}
+
+// Continue ends a pause. While a change is under way, it counts for the version
+// that goes on behind it.
 func (f *Flow) Continue() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -72,7 +101,7 @@ func (f *Flow) Continue() {
 		return
 	}
 	f.held, f.parked = false, nil
-	if f.graph != nil {
+	if f.graph != nil && f.swapping == nil {
 		f.graph.Resume()
 	}
 }

@@ -2,9 +2,12 @@ package engine_test
 
 import (
 	"context"
+	"encoding/binary"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,4 +144,77 @@ func TestAPausedFlowDrains(t *testing.T) {
 			t.Error("a flow that has ended can be paused")
 		}
 	})
+}
+
+// slowCommits takes a while for a commit while slow is set.
+type slowCommits struct {
+	checkpoint.Store
+	slow atomic.Bool
+}
+
+func (s *slowCommits) Commit(c checkpoint.Commit) error {
+	if s.slow.Load() {
+		time.Sleep(400 * time.Millisecond)
+	}
+	return s.Store.Commit(c)
+}
+
+// Pausing and continuing while a change is under way leaves the old version at
+// rest, whose state the new one has read already, and holds for whichever of
+// them goes on.
+func TestAPauseMayBeginAndEndDuringAChange(t *testing.T) {
+	for name, next := range map[string]variant{
+		"that is applied":     {Name: "flow", Lanes: 4, Tally: "t", Source: "a"},
+		"of the source":       {Name: "flow", Lanes: 4, Tally: "t", Source: "b"},
+		"that is rolled back": {Name: "flow", Lanes: 4, Tally: "t", Source: "b", BadSource: true},
+	} {
+		for _, paused := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, paused %v", name, paused), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := ticking(1000)
+					store := &slowCommits{Store: checkpoint.NewMemory()}
+					st := newStand(s, store)
+					st.Start("flow.yaml", variant{Name: "flow", Lanes: 2, Tally: "t", Source: "a"}.text(), nil)
+					time.Sleep(time.Second)
+					if paused {
+						if err := st.Pause(t.Context(), "flow"); err != nil {
+							t.Fatal(err)
+						}
+					}
+					store.slow.Store(true)
+					answer := st.Submit(change.Change{Flow: "flow", Source: next.text()})
+					time.Sleep(200 * time.Millisecond)
+					if paused {
+						if err := st.Continue("flow"); err != nil {
+							t.Fatal(err)
+						}
+					} else if err := st.Pause(t.Context(), "flow"); err != nil {
+						t.Errorf("pause: %v", err)
+					}
+					store.slow.Store(false)
+					if !paused && !st.rests() {
+						t.Error("it is paused, and goes on")
+					}
+					<-answer
+					if !paused {
+						if err := st.Continue("flow"); err != nil {
+							t.Fatal(err)
+						}
+					}
+					time.Sleep(time.Minute)
+					if st.state(t) != "running" {
+						t.Errorf("it is %s", st.state(t))
+					}
+					counted := 0
+					if err := store.State("flow", "tally", func(_ string, value []byte) error {
+						counted += int(binary.BigEndian.Uint64(value))
+						return nil
+					}); err != nil || counted != s.total() {
+						t.Errorf("%d of %d records were counted (%v)", counted, s.total(), err)
+					}
+					st.finish(t, s)
+				})
+			})
+		}
+	}
 }

@@ -82,6 +82,7 @@ func (f *Flow) launch(ctx context.Context, p *plan.Plan, g *topology.Graph, inta
 	}
 	f.Plan, f.graph, f.trouble = p, g, ""
 	held := f.held
+	f.swapped()
 	f.mu.Unlock()
 	f.publish(p.Telemetry)
 	go func() { r.ended <- g.Run(ctx) }()
@@ -105,6 +106,7 @@ func (f *Flow) takeOver(ctx context.Context, old *running, r Replacement) (now *
 	}
 	drained := old.graph.Unsettled()
 	began := f.engine.config.Clock.Now()
+	f.swaps()
 	if err := t.park(limit); err != nil {
 		return t.refuse(err)
 	}
@@ -235,6 +237,9 @@ func (t *takeover) refuse(err error) (now *running, done Replaced, again error) 
 		if ended := <-t.old.ended; ended != nil && !errors.Is(ended, topology.ErrStopped) {
 			again = errors.Join(again, ended)
 		}
+		t.flow.mu.Lock()
+		t.flow.swapped()
+		t.flow.mu.Unlock()
 	} else if t.touched {
 		t.flow.unpark(t.old.graph)
 	}
