@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -41,7 +42,7 @@ type webFlags struct {
 func (w *webFlags) flags(f *pflag.FlagSet) {
 	f.StringVar(&w.address, "http", defaultHTTP, "`address` of the dashboard and the API, or off; the next free port if that of the default is taken")
 	f.StringVar(&w.tokenFile, "http-token-file", "", "`file` with the token that clients have to show; default: $"+tokenVariable+", else none; needed for an address that others can reach")
-	f.StringVar(&w.cert, "http-tls-cert", "", "`file` with the certificate (PEM); the dashboard and the API are then at https")
+	f.StringVar(&w.cert, "http-tls-cert", "", "`file` with the certificate (PEM); the dashboard and the API are then at https. When the files are replaced, new connections get the new certificate")
 	f.StringVar(&w.key, "http-tls-key", "", "`file` with the key of the certificate (PEM)")
 	f.StringArrayVar(&w.hosts, "http-host", nil, "`name` under which the dashboard is opened, besides localhost and IP addresses; may be repeated")
 	f.BoolVar(&w.readOnly, "http-read-only", false, "nothing can be changed over this address")
@@ -57,7 +58,7 @@ type web struct {
 }
 
 // listenWeb checks the flags and listens; nil when nothing is to be served.
-func (w *webFlags) listenWeb(p *program) (*web, error) {
+func (w *webFlags) listenWeb(p *program, log *slog.Logger) (*web, error) {
 	if w.address == "off" {
 		return nil, nil
 	}
@@ -65,7 +66,7 @@ func (w *webFlags) listenWeb(p *program) (*web, error) {
 	if err != nil {
 		return nil, err
 	}
-	secure, err := w.tls()
+	secure, err := w.tls(log)
 	if err != nil {
 		return nil, err
 	}
@@ -153,24 +154,24 @@ func (w *webFlags) token(p *program) (string, error) {
 	return token, nil
 }
 
-func (w *webFlags) tls() (*tls.Config, error) {
+func (w *webFlags) tls(log *slog.Logger) (*tls.Config, error) {
 	switch {
 	case w.cert == "" && w.key == "":
 		return nil, nil
 	case w.cert == "" || w.key == "":
 		return nil, errors.New("--http-tls-cert and --http-tls-key belong together")
 	}
-	pair, err := tls.LoadX509KeyPair(w.cert, w.key)
+	c, err := openCertificate(w.cert, w.key, log)
 	if err != nil {
-		return nil, fmt.Errorf("--http-tls-cert %s: %w", w.cert, reason(err))
+		return nil, fmt.Errorf("--http-tls-cert, --http-tls-key: %w", err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+	return c.config(), nil
 }
 
 // openWeb listens for the run. Only an address that the user asked for has to
 // be there.
 func (r *runner) openWeb(p *program) (*web, error) {
-	w, err := r.flags.web.listenWeb(p)
+	w, err := r.flags.web.listenWeb(p, r.log)
 	if err == nil || r.flags.web.given || r.flags.web.tokenFile != "" || r.flags.web.cert != "" || r.flags.web.key != "" {
 		return w, err
 	}
