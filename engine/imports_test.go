@@ -20,6 +20,7 @@ var layers = []struct{ pkg, may string }{
 	{"engine/record", ""},
 	{"engine/diag", ""},
 	{"engine/clock", ""},
+	{"engine/heap", ""},
 	{"engine/fixture", "record"},
 	{"engine/deadletter", "record"},
 	{"engine/conf", "diag"},

@@ -16,6 +16,7 @@ import (
 	"github.com/telluride-stream/telluride/engine"
 	"github.com/telluride-stream/telluride/engine/api"
 	"github.com/telluride-stream/telluride/engine/diag"
+	"github.com/telluride-stream/telluride/engine/heap"
 )
 
 // runFlags are the flags of run.
@@ -117,6 +118,7 @@ func (p *program) run(paths []string, fl runFlags) error {
 	if errs, warnings := tally(flows); errs > 0 {
 		return &exitError{exitInvalid, fmt.Errorf("nothing was started: %s", verdict(len(flows), errs, warnings))}
 	}
+	defer heap.Pace()()
 	con := p.console()
 	r := &runner{flags: fl, console: con, log: logger(con, fl), grace: p.grace}
 	state, err := r.openState(p, paths, flows)

@@ -51,7 +51,7 @@ func (c *Coordinator) due(now time.Time) (record.BarrierKind, time.Duration) {
 		return record.None, idle // its return wakes us
 	}
 	unread := c.total() - c.began
-	if unread == 0 && c.epochs.Open() == 0 && !c.stirred.Load() {
+	if unread == 0 && c.epochs.Open() == 0 && !c.stirred.Load() && !c.grown.Load() {
 		return record.None, c.config.Interval
 	}
 	half, exhausted := c.pressure()
@@ -106,6 +106,49 @@ func (c *Coordinator) Sent(source int, seq uint64) {
 	// Wake the clock only when this may change what it decides: the first
 	// records behind a barrier, a full epoch, half of the prefetch.
 	if c.config.Eager || before == 0 || p > 0 && seq-c.settled[source].Load() >= (p+1)/2 || seq/c.config.MaxRecords != before/c.config.MaxRecords {
+		c.notify()
+	}
+}
+
+// Grown says that so much of a state has changed that it should be saved now,
+// rather than more of it later.
+func (c *Coordinator) Grown() {
+	if !c.grown.Swap(true) {
+		c.notify()
+	}
+}
+
+// Full says that so much of a state has changed that the sources are to wait
+// until it is saved, or that it is saved. Every true is followed by a false.
+func (c *Coordinator) Full(full bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case full:
+		if c.full++; c.full == 1 {
+			room := make(chan struct{})
+			c.room.Store(&room)
+		}
+	default:
+		if c.full--; c.full == 0 {
+			close(*c.room.Swap(nil))
+		}
+	}
+}
+
+// Room is nil while sources may go on, and otherwise a channel that is closed
+// when they may. What they do not read, no slow disk makes pile up in memory.
+func (c *Coordinator) Room() <-chan struct{} {
+	if room := c.room.Load(); room != nil {
+		return *room
+	}
+	return nil
+}
+
+// Stir says that a stage has let something out that no record brought: when a
+// window closes by the clock, say. It is committed like what was read.
+func (c *Coordinator) Stir() {
+	if !c.stirred.Swap(true) {
 		c.notify()
 	}
 }

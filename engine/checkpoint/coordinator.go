@@ -83,11 +83,13 @@ type Coordinator struct {
 
 	sent    []atomic.Uint64 // by source: the last sequence number sent
 	settled []atomic.Uint64
-	stirred atomic.Bool // since the last barrier, by no record
-	grown   atomic.Bool // a state wants to be saved, since the last barrier
+	stirred atomic.Bool                   // since the last barrier, by no record
+	grown   atomic.Bool                   // a state wants to be saved, since the last barrier
+	room    atomic.Pointer[chan struct{}] // see Room
 
 	mu       sync.Mutex
 	epochs   *Epochs
+	full     int    // states for which the sources are to wait
 	began    uint64 // records sent when the last barrier began
 	last     time.Time
 	forget   time.Time // when to look for old verdicts next
@@ -270,22 +272,6 @@ func (c *Coordinator) forgetOld(some bool) error {
 		}
 	}
 	return nil
-}
-
-// Grown says that so much of a state has changed that it should be saved now,
-// rather than more of it later.
-func (c *Coordinator) Grown() {
-	if !c.grown.Swap(true) {
-		c.notify()
-	}
-}
-
-// Stir says that a stage has let something out that no record brought: when a
-// window closes by the clock, say. It is committed like what was read.
-func (c *Coordinator) Stir() {
-	if !c.stirred.Swap(true) {
-		c.notify()
-	}
 }
 
 // Verdict is what became of a delivery that was committed before.

@@ -198,6 +198,38 @@ func TestAStateThatHasGrownIsSavedAtOnce(t *testing.T) {
 	})
 }
 
+func TestAStateThatHasGrownByItselfIsSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{})
+		r.Grown() // no record was sent
+		r.back(r.last(t, 1, record.Checkpoint), 0)
+		r.last(t, 1, record.Checkpoint)
+		r.cancel()
+		<-r.ended
+	})
+}
+
+func TestThereIsRoomWhenNoStateIsFull(t *testing.T) {
+	c := New(Config{Clock: clock.System{}}, Hooks{})
+	if c.Room() != nil {
+		t.Error("the sources wait from the start")
+	}
+	c.Full(true)
+	c.Full(true)
+	room := c.Room()
+	c.Full(false)
+	select {
+	case <-room:
+		t.Error("the sources go on while a state is full")
+	default:
+	}
+	c.Full(false)
+	<-room
+	if c.Room() != nil {
+		t.Error("the sources wait still")
+	}
+}
+
 func TestAHeldEpochIsAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(Config{})

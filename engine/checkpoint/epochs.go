@@ -132,18 +132,12 @@ func (e *Epochs) Mark(k uint64, source int, m Mark) { e.at(k).marks[source] = m 
 
 // Snapshot adds what a state changed in epoch k.
 func (e *Epochs) Snapshot(k uint64, d *Delta) {
-	if len(d.Changes) > 0 {
+	if d.Len() > 0 {
 		ep := e.at(k)
 		ep.deltas = append(ep.deltas, d)
 		e.bytes += d.size()
 	}
 }
-
-// changeCost is what a change takes in memory beside its key and value.
-const changeCost = 64
-
-// size is about what the delta takes in memory.
-func (d *Delta) size() int { return d.bytes + changeCost*len(d.Changes) }
 
 // Reject says that a delivery is to be rejected when its epoch is settled. It
 // is too late for one that is settled already: a broker closes the channel

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -111,7 +112,10 @@ func (f *memoryFlow) stage(d *Delta) {
 		keys = map[string][]byte{}
 		f.stages[d.Stage] = keys
 	}
-	set(keys, d.Changes)
+	_ = d.each(func(key, value []byte) error { // it returns what this does
+		set(keys, []Change{{string(key), bytes.Clone(value)}})
+		return nil
+	})
 	if len(keys) == 0 {
 		delete(f.stages, d.Stage)
 	}

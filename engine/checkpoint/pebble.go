@@ -48,8 +48,8 @@ type Options struct {
 }
 
 const (
-	memTableSize = 16 << 20
-	cacheSize    = 32 << 20
+	memTableSize = 8 << 20
+	cacheSize    = 8 << 20
 	openFiles    = 256
 	folderMode   = 0o700
 )

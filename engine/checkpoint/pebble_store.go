@@ -66,11 +66,14 @@ type callerError struct{ error }
 
 func (e callerError) Unwrap() error { return e.error }
 
+// maxBatch is the size up to which the memory of a batch is used again.
+const maxBatch = 4 << 20
+
 // write runs f on a batch and applies it as a whole. An empty batch costs
-// nothing.
-func (p *Pebble) write(how *pebble.WriteOptions, f func(b *pebble.Batch) error) error {
+// nothing. size is about that of the batch.
+func (p *Pebble) write(how *pebble.WriteOptions, size int, f func(b *pebble.Batch) error) error {
 	return p.use(func() error {
-		b := p.db.NewBatch()
+		b := p.db.NewBatchWithSize(size, pebble.WithMaxRetainedSizeBytes(maxBatch))
 		err := f(b)
 		if err == nil && !b.Empty() {
 			err = b.Commit(how)
@@ -116,7 +119,7 @@ func (p *Pebble) State(flow, stage string, each func(key string, value []byte) e
 
 // Commit makes a commit durable: one write and one sync.
 func (p *Pebble) Commit(c Commit) error {
-	return p.write(pebble.Sync, func(b *pebble.Batch) error {
+	return p.write(pebble.Sync, c.batchSize(), func(b *pebble.Batch) error {
 		if err := setControl(b, c.Flow, c.Control); err != nil {
 			return err
 		}
@@ -127,7 +130,9 @@ func (p *Pebble) Commit(c Commit) error {
 			return nil
 		}
 		for _, d := range c.Deltas {
-			if err := setAll(b, stageKey(c.Flow, kindState, d.Stage), d.Changes); err != nil {
+			prefix := stageKey(c.Flow, kindState, d.Stage)
+			err := d.each(func(key, value []byte) error { return change(b, prefix, key, value) })
+			if err != nil {
 				return err
 			}
 		}
@@ -144,6 +149,20 @@ func (p *Pebble) Commit(c Commit) error {
 	})
 }
 
+// batchSize is about how large the batch of a commit will be, so that a large
+// one is not copied while it grows.
+func (c *Commit) batchSize() int {
+	if c.Restart {
+		return 0
+	}
+	const perChange = 4 // the kind, and the lengths of key and value
+	n := 1 << 10
+	for _, d := range c.Deltas {
+		n += d.bytes + d.n*(perChange+len(stageKey(c.Flow, kindState, d.Stage)))
+	}
+	return n
+}
+
 // clear removes what a flow resumes from. For a flow that keeps nothing it
 // writes nothing.
 func (p *Pebble) clear(b *pebble.Batch, flow string) error {
@@ -155,26 +174,27 @@ func (p *Pebble) clear(b *pebble.Batch, flow string) error {
 	return b.DeleteRange(from, to, nil)
 }
 
-// setAll applies changes to the keys behind a prefix.
-func setAll(b *pebble.Batch, prefix []byte, changes []Change) error {
-	key := slices.Clone(prefix)
+// change applies a change to a key behind a prefix; a nil value drops it.
+func change[T string | []byte](b *pebble.Batch, prefix []byte, key T, value []byte) error {
+	if value == nil {
+		op := b.DeleteDeferred(len(prefix) + len(key))
+		copy(op.Key[copy(op.Key, prefix):], key)
+		return op.Finish()
+	}
+	op := b.SetDeferred(len(prefix)+len(key), len(value))
+	copy(op.Key[copy(op.Key, prefix):], key)
+	copy(op.Value, value)
+	return op.Finish()
+}
+
+func setControl(b *pebble.Batch, flow string, changes []Change) error {
+	prefix := flowKey(flow, kindControl)
 	for _, c := range changes {
-		key = append(key[:len(prefix)], c.Key...)
-		var err error
-		if c.Value == nil {
-			err = b.Delete(key, nil)
-		} else {
-			err = b.Set(key, c.Value, nil)
-		}
-		if err != nil {
+		if err := change(b, prefix, c.Key, c.Value); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func setControl(b *pebble.Batch, flow string, changes []Change) error {
-	return setAll(b, flowKey(flow, kindControl), changes)
 }
 
 // Verdict returns what became of a delivery. It may see a verdict whose
@@ -196,7 +216,7 @@ func (p *Pebble) Verdict(flow, source, id string) (v Verdict, ok bool, err error
 // verdict that is there again after a crash does no harm.
 func (p *Pebble) Forget(flow, source string, before int64) error {
 	prefix := stageKey(flow, kindVerdictTime, source)
-	return p.write(pebble.NoSync, func(b *pebble.Batch) error {
+	return p.write(pebble.NoSync, 0, func(b *pebble.Batch) error {
 		var last []byte // the end of what is dropped from the order of time
 		seen := 0
 		err := p.scan(prefix, appendTime(slices.Clone(prefix), before), func(key, _ []byte) (bool, error) {
@@ -247,7 +267,7 @@ func (p *Pebble) Control(flow string) (map[string][]byte, error) {
 
 // SetControl changes control data.
 func (p *Pebble) SetControl(flow string, changes []Change) error {
-	return p.write(pebble.Sync, func(b *pebble.Batch) error { return setControl(b, flow, changes) })
+	return p.write(pebble.Sync, 0, func(b *pebble.Batch) error { return setControl(b, flow, changes) })
 }
 
 // Flows returns the names of the flows of which something is kept. Its cost
@@ -282,7 +302,7 @@ func (p *Pebble) Flows() ([]string, error) {
 
 // Drop removes the state of a stage, or all that a flow would resume from.
 func (p *Pebble) Drop(flow, stage string) error {
-	return p.write(pebble.Sync, func(b *pebble.Batch) error {
+	return p.write(pebble.Sync, 0, func(b *pebble.Batch) error {
 		if stage == "" {
 			return p.clear(b, flow)
 		}
@@ -295,7 +315,7 @@ func (p *Pebble) Drop(flow, stage string) error {
 // of its keys.
 func (p *Pebble) Move(from, to string) error {
 	old, renamed := appendName([]byte{areaFlow}, from), appendName([]byte{areaFlow}, to)
-	return p.write(pebble.Sync, func(b *pebble.Batch) error {
+	return p.write(pebble.Sync, 0, func(b *pebble.Batch) error {
 		kept, err := p.any(renamed, after(renamed))
 		if err == nil && kept {
 			err = fmt.Errorf("%w of flow %q", ErrKept, to)

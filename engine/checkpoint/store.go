@@ -28,14 +28,6 @@ type Commit struct {
 	Restart bool
 }
 
-// Delta is what the state of one stage, in one lane, changed in one epoch.
-// It is a stage.StateWriter.
-type Delta struct {
-	Stage   string
-	Changes []Change
-	bytes   int
-}
-
 // Edit is a change of a stage's state by hand.
 type Edit struct {
 	// Clear drops every key that is not in Keys.
@@ -56,18 +48,6 @@ type Verdict struct {
 	Rejected   bool
 	// At is when it was given, in Unix nanoseconds.
 	At int64
-}
-
-// Put records a new value. It copies value.
-func (d *Delta) Put(key string, value []byte) {
-	d.Changes = append(d.Changes, Change{key, append(make([]byte, 0, len(value)), value...)})
-	d.bytes += len(key) + len(value)
-}
-
-// Delete records that a key is gone.
-func (d *Delta) Delete(key string) {
-	d.Changes = append(d.Changes, Change{Key: key})
-	d.bytes += len(key)
 }
 
 // Store keeps what is committed. It is safe for concurrent use. Names and keys
@@ -130,7 +110,7 @@ func (c *Commit) empty() bool {
 		}
 	}
 	for _, d := range c.Deltas {
-		if len(d.Changes) > 0 {
+		if d.Len() > 0 {
 			return false
 		}
 	}

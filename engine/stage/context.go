@@ -32,6 +32,8 @@ type Context struct {
 	side   []record.Side
 	counts Counts
 	limit  int
+	// handOn takes full batches before the operator is done; see Driver.HandOn.
+	handOn func(*record.Batch)
 
 	retries bool   // Fail asks for another try
 	failure string // why the last Fail was
@@ -97,6 +99,13 @@ func (c *Context) Consume(n int) {
 func (c *Context) append(r record.Record) {
 	if c.open == nil || len(c.open.Records) >= c.limit {
 		c.Cut()
+		if c.handOn != nil && len(c.out) >= maxOut {
+			for i, b := range c.out {
+				c.handOn(b)
+				c.out[i] = nil
+			}
+			c.out = c.out[:0]
+		}
 		c.open = record.NewBatch(min(c.limit, 64))
 		if c.in != nil {
 			c.open.Share(c.in)
@@ -105,6 +114,10 @@ func (c *Context) append(r record.Record) {
 	}
 	c.open.Records = append(c.open.Records, r)
 }
+
+// maxOut is how many batches are collected. More of them are on their way before
+// the operator is done: what a timer emits may be more than fits the memory.
+const maxOut = 16
 
 // Expired says that the operator has dropped the state of n keys that were
 // idle for as long as the flow file says.

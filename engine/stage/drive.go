@@ -62,6 +62,8 @@ type Driver struct {
 	holder Holder
 	ender  Ender
 	state  Stateful
+	// growing is nil for an operator whose snapshots are small.
+	growing Growing
 	// flushAlways: see plan.Operator.
 	flushAlways bool
 	// sent is the watermark that was last sent on. It stays behind the
@@ -79,7 +81,24 @@ func NewDriver(name string, op Operator, limit int, flushAlways bool) *Driver {
 	d.holder, _ = op.(Holder)
 	d.ender, _ = op.(Ender)
 	d.state, _ = op.(Stateful)
+	d.growing, _ = op.(Growing)
 	return d
+}
+
+// HandOn has send take batches that go on while the operator still works, each
+// with the time so far; Step returns the others. It is to be called before Step.
+func (d *Driver) HandOn(send func(*record.Batch)) {
+	d.Context.handOn = func(b *record.Batch) {
+		d.stamp(b)
+		send(b)
+	}
+}
+
+// stamp gives a batch the time that it goes on with. The watermark is that of
+// the batch before: what the operator makes is not behind it.
+func (d *Driver) stamp(b *record.Batch) {
+	// What is held may be overtaken by a record with a later watermark.
+	b.Now, b.Watermark, b.Ordered = d.Context.Now, d.sent, d.Context.Ordered && d.holder == nil
 }
 
 // Restore gives the operator one entry of its state back. A panic on a value
@@ -117,10 +136,8 @@ func (d *Driver) Step(in *record.Batch, snapshot StateWriter) []*record.Batch {
 	if len(out) == 0 {
 		out = append(out, &record.Batch{})
 	}
-	// What is held may be overtaken by a record with a later watermark.
-	ordered := in.Ordered && d.holder == nil
 	for _, b := range out {
-		b.Now, b.Watermark, b.Ordered = c.Now, d.sent, ordered
+		d.stamp(b)
 	}
 	last := out[len(out)-1]
 	last.Watermark, last.Barrier = d.progress(), barrier
@@ -205,6 +222,9 @@ func (d *Driver) barrier(b *record.Barrier, snapshot StateWriter) {
 	}
 	if d.state != nil && snapshot != nil {
 		d.state.Snapshot(snapshot)
+		for b.Kind == record.Drain && d.growing != nil && d.growing.Changed() > 0 {
+			d.state.Snapshot(snapshot)
+		}
 	}
 }
 

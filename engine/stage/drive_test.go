@@ -242,3 +242,50 @@ func TestRestoreTurnsAPanicIntoAnError(t *testing.T) {
 		t.Error("a value that cannot be read is no error")
 	}
 }
+
+// pouring emits many records as time passes.
+type pouring struct{ n int }
+
+func (p *pouring) Process(*stage.Context, *record.Record) stage.Verdict { return stage.Absorb }
+
+func (p *pouring) Advance(c *stage.Context) {
+	for i := range p.n {
+		fields := c.Values(1)
+		fields[0] = record.IntValue(int64(i))
+		c.Emit(record.Record{Fields: fields})
+	}
+}
+
+// TestMuchThatIsEmittedGoesOnMeanwhile: however much an operator emits at once,
+// few batches of it are kept until it is done.
+func TestMuchThatIsEmittedGoesOnMeanwhile(t *testing.T) {
+	const limit = 10
+	for _, n := range []int{0, 1, limit, 15 * limit, 16 * limit, 16*limit + 1, 100*limit + 3} {
+		d := stage.NewDriver("p", &pouring{n}, limit, false)
+		d.Step(&record.Batch{Watermark: 5}, nil) // what follows is not behind 5
+		var all []*record.Batch
+		d.HandOn(func(b *record.Batch) { all = append(all, b) })
+		before := len(all)
+		rest := d.Step(&record.Batch{Now: 7, Watermark: 9, Ordered: true, Barrier: record.Barrier{Kind: record.Checkpoint, Epoch: 1, Held: 2}}, nil)
+		if len(rest) > 17 || len(rest) == 0 || n > 20*limit && len(all) == before {
+			t.Errorf("%d records: %d batches went on, and %d were kept", n, len(all), len(rest))
+		}
+		all = append(all, rest...)
+		next := 0
+		for i, b := range all {
+			last := i == len(all)-1
+			if (b.Barrier.Kind != record.None) != last || b.Now != 7 || !b.Ordered || b.Watermark != map[bool]int64{false: 5, true: 9}[last] {
+				t.Errorf("batch %d of %d: %+v", i, len(all), b)
+			}
+			for _, r := range b.Records {
+				if r.Fields[0].Int() != int64(next) {
+					t.Fatalf("record %d is %d", next, r.Fields[0].Int())
+				}
+				next++
+			}
+		}
+		if next != n || d.Context.TakeCounts().Emitted != uint64(2*n) {
+			t.Errorf("%d of %d records came", next, n)
+		}
+	}
+}

@@ -104,8 +104,10 @@ type Stateful interface {
 
 // Growing is an operator with state whose next snapshot may become large.
 type Growing interface {
-	// Changed is about how many entries the next Snapshot will write. It is
-	// called behind every batch and must be cheap.
+	// Changed is about how many entries the next Snapshot will write, 0 when
+	// there are none. It is called behind every batch and must be cheap. Snapshot
+	// may leave to later ones what a crash may undo; at a drain it is called until
+	// nothing is left.
 	Changed() int
 }
 

@@ -39,6 +39,7 @@ type operator struct {
 	size     *telemetry.StateSize // where that is told
 	growing  stage.Growing        // nil: its snapshots are small
 	grown    bool                 // the coordinator was told, since the last barrier
+	full     bool                 // the sources wait for the next snapshot
 	viewer   stage.Viewer         // nil: its state cannot be looked at
 	asked    atomic.Pointer[view] // by somebody who wants to look at the state
 }
@@ -46,7 +47,7 @@ type operator struct {
 // step is what the operator's worker does. A panic that leaves the
 // driver means that the operator's state is not to be trusted: the graph fails,
 // and the barrier goes no further.
-func (o *operator) step(b *record.Batch) (out []*record.Batch) {
+func (o *operator) step(b *record.Batch, send func(*record.Batch)) (out []*record.Batch) {
 	defer func() {
 		if p := recover(); p != nil {
 			o.coord.Fail(fmt.Errorf("%s: %s", o.name, stage.Panicked(p)))
@@ -61,6 +62,10 @@ func (o *operator) step(b *record.Batch) (out []*record.Batch) {
 		snapshot = delta
 	}
 	n := len(b.Records)
+	o.driver.HandOn(func(made *record.Batch) {
+		o.made(made)
+		send(made)
+	})
 	out = o.driver.Step(b, snapshot)
 	if delta != nil {
 		o.coord.Snapshot(epoch, delta)
@@ -72,13 +77,8 @@ func (o *operator) step(b *record.Batch) (out []*record.Batch) {
 		o.coord.Stir()
 	}
 	o.row.Add(counts)
-	if o.nested != nil {
-		for _, made := range out {
-			o.nested.fill(made)
-		}
-	}
 	for _, made := range out {
-		o.spot.batch(made.Records)
+		o.made(made)
 	}
 	if v := o.asked.Load(); v != nil {
 		o.asked.CompareAndSwap(v, nil)
@@ -94,21 +94,38 @@ func (o *operator) measure() {
 	}
 }
 
+// made is what becomes of a batch before it goes on.
+func (o *operator) made(b *record.Batch) {
+	if o.nested != nil {
+		o.nested.fill(b)
+	}
+	o.spot.batch(b.Records)
+}
+
 // maxChanged is how many changed entries of a lane call for a barrier, so that
-// writing them takes the lane a few milliseconds at most.
-const maxChanged = 8192
+// writing them takes the lane a few milliseconds at most. While the disk is too
+// slow for that the sources wait from maxWaiting on.
+const (
+	maxChanged = 8192
+	maxWaiting = 4 * maxChanged
+)
 
 // grow asks for a barrier when the next snapshot has become large.
 func (o *operator) grow(barrier bool) {
 	if o.growing == nil {
 		return
 	}
-	switch large := o.growing.Changed() >= maxChanged; {
+	changed := o.growing.Changed()
+	switch large := changed >= maxChanged; {
 	case !large:
 		o.grown = false
 	case !o.grown || barrier:
 		o.grown = true
 		o.coord.Grown()
+	}
+	if full := changed >= maxWaiting; full != o.full {
+		o.full = full
+		o.coord.Full(full)
 	}
 }
 

@@ -84,7 +84,7 @@ func (c *chain) names() (all []string) {
 }
 
 // one is step for a worker. What it returns is valid until the next call.
-func (c *chain) one(b *record.Batch) []*record.Batch {
+func (c *chain) one(b *record.Batch, _ func(*record.Batch)) []*record.Batch {
 	c.out[0] = c.step(b)
 	return c.out[:]
 }

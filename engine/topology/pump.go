@@ -87,7 +87,8 @@ func (p *pump) run() {
 	}
 	for {
 		var inputs <-chan stage.Input
-		if p.pending.Batch == nil && !p.finished && !p.quiet {
+		room := p.coord.Room()
+		if p.pending.Batch == nil && !p.finished && !p.quiet && room == nil {
 			inputs = p.intake.inputs
 		}
 		select {
@@ -97,6 +98,7 @@ func (p *pump) run() {
 			if !p.barrier(b) {
 				return
 			}
+		case <-room:
 		case in, ok := <-inputs:
 			if !ok {
 				if !p.end() {

@@ -161,7 +161,7 @@ func (b *builder) restore(n *plan.Operator) error {
 		return fmt.Errorf("restore the state of %s: %w", n.Name, err)
 	}
 	for _, d := range []*checkpoint.Delta{delta, moved} {
-		if len(d.Changes) > 0 {
+		if d.Len() > 0 {
 			b.deltas = append(b.deltas, d)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // go-streams operator, as FlatMap with one goroutine is; that one does not
 // tell waiting for input from waiting to hand on.
 type worker struct {
-	step   func(*record.Batch) []*record.Batch
+	step   step
 	meter  *meter
 	trace  *trace.Stage
 	stages []string // for the meter
@@ -22,10 +22,14 @@ type worker struct {
 	out    chan any
 }
 
+// step takes a batch and returns those to send on. What is to go on earlier it
+// gives to send, which waits until it is taken.
+type step func(b *record.Batch, send func(*record.Batch)) []*record.Batch
+
 var _ streams.Flow = (*worker)(nil)
 
 // newWorker starts a worker. It ends when its input does.
-func newWorker(wg *sync.WaitGroup, m *meter, t *trace.Stage, stages []string, step func(*record.Batch) []*record.Batch) *worker {
+func newWorker(wg *sync.WaitGroup, m *meter, t *trace.Stage, stages []string, step step) *worker {
 	w := &worker{step: step, meter: m, trace: t, stages: stages, in: make(chan any), out: make(chan any)}
 	wg.Go(w.run)
 	return w
@@ -56,7 +60,10 @@ func (w *worker) run() {
 		b := el.(*record.Batch)
 		n := len(b.Records)
 		traced := w.trace.Begin(b)
-		out := w.step(b)
+		out := w.step(b, func(b *record.Batch) {
+			w.trace.HandOn(traced, b)
+			w.meter.send(w.out, b)
+		})
 		w.trace.End(traced, out)
 		if n > 0 || made(out) {
 			w.meter.called(n)

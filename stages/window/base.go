@@ -20,25 +20,19 @@ type spec struct {
 	results *results
 }
 
-// base is what the operators have in common: the keys, their snapshots and
-// the making of results. S is what an operator keeps of a key.
-type base[S any] struct {
+// common is what all operators have in common: the timer, and the making of
+// results.
+type common struct {
 	*spec
 	in inputs
 	// progress is the time up to which everything due has fired.
 	progress int64
-	keys     table[S]
-	idle     expiry[S]
 	free     [][]cell // to be used again
 
 	every   int64 // of emit; 0: none
 	ticks   int64 // of the timer, so far
 	ticking bool
-	touched []*entry[S] // since the timer last emitted
 
-	dirty []*entry[S]
-	gone  []string
-	size  int64 // bytes of what snapshots hold
 	// fields are those of the key at hand.
 	fields []record.Value
 	enc    encoder
@@ -49,8 +43,22 @@ type base[S any] struct {
 	width  int
 }
 
-func newBase[S any](s *spec) base[S] {
-	b := base[S]{
+// base is what the operators that keep entries have in common: the keys and
+// their snapshots. S is what an operator keeps of a key.
+type base[S any] struct {
+	common
+	keys    table[S]
+	idle    expiry[S]
+	touched []*entry[S] // since the timer last emitted
+	dirty   []*entry[S]
+	gone    []string
+	size    int64 // bytes of what snapshots hold
+}
+
+func newBase[S any](s *spec) base[S] { return base[S]{common: newCommon(s)} }
+
+func newCommon(s *spec) common {
+	b := common{
 		spec: s, in: newInputs(s.set), progress: record.MinTime, width: s.results.width,
 		every: int64(s.config.Emit.Every), times: formatter{location: s.results.location},
 	}
@@ -106,7 +114,7 @@ func (b *base[S]) remove(e *entry[S]) {
 }
 
 // cells are empty cells for a window.
-func (b *base[S]) cells() []cell {
+func (b *common) cells() []cell {
 	if n := len(b.free) - 1; n >= 0 {
 		cells := b.free[n]
 		b.free = b.free[:n]
@@ -115,7 +123,7 @@ func (b *base[S]) cells() []cell {
 	return make([]cell, len(b.set.cells))
 }
 
-func (b *base[S]) recycle(cells []cell) {
+func (b *common) recycle(cells []cell) {
 	const enough = 1 << 16
 	if len(b.free) < enough {
 		clear(cells)
@@ -124,7 +132,7 @@ func (b *base[S]) recycle(cells []cell) {
 }
 
 // timer says whether a multiple of emit.every has passed since the last call.
-func (b *base[S]) timer(c *stage.Context) bool {
+func (b *common) timer(c *stage.Context) bool {
 	if b.every == 0 || c.Now == record.MinTime {
 		return false
 	}
@@ -150,18 +158,22 @@ func (b *base[S]) takeTouched() []*entry[S] {
 }
 
 // progressed is the time that the stream has reached when r comes.
-func (b *base[S]) progressed(c *stage.Context, r *record.Record) int64 {
+func (b *common) progressed(c *stage.Context, r *record.Record) int64 {
 	if c.Ordered {
 		return max(c.Watermark, r.Watermark)
 	}
 	return c.Watermark
 }
 
-// emit sends a result.
 func (b *base[S]) emit(c *stage.Context, e *entry[S], cells []cell, res result) {
+	b.send(c, e.key, e.hash, cells, res)
+}
+
+// send sends a result. key is kept.
+func (b *common) send(c *stage.Context, key string, hash uint64, cells []cell, res result) {
 	out := b.results
 	fields := c.Values(b.width)
-	at := copyTo(fields, out.slots, b.keyOf(e.key))
+	at := copyTo(fields, out.slots, b.keyOf(key))
 	if out.bounded {
 		fields[out.slots[at]], fields[out.slots[at+1]] = b.times.bounds(res.start, res.end)
 		at += 2
@@ -172,13 +184,13 @@ func (b *base[S]) emit(c *stage.Context, e *entry[S], cells []cell, res result) 
 	if res.id.partial {
 		fields[out.slots[at+len(b.set.outputs)]] = record.BoolValue(true)
 	}
-	m := &meta{results: out, key: e.key, id: res.id}
+	m := &meta{results: out, key: key, id: res.id}
 	if res.id.content {
 		m.hash = b.content(fields)
 	}
 	r := record.Record{
 		Fields: fields, Shape: out.shape, Meta: m,
-		Key: e.key, Hash: e.hash, Time: res.time, Watermark: res.watermark,
+		Key: key, Hash: hash, Time: res.time, Watermark: res.watermark,
 	}
 	for _, n := range b.nested {
 		record.Refresh(&r, out.layout, n.name, n.slots)
@@ -187,14 +199,20 @@ func (b *base[S]) emit(c *stage.Context, e *entry[S], cells []cell, res result) 
 }
 
 // emitPartial sends the content of a window that is open and about to be
-// forgotten. What is numbered begins anew then, so the id depends on the time
-// that the stream has reached, which a replay of the same moment shares.
+// forgotten.
 func (b *base[S]) emitPartial(c *stage.Context, e *entry[S], cells []cell, res result) {
+	b.emit(c, e, cells, b.partial(c, e.seq, res))
+}
+
+// partial makes a result that of a window that is open. What is numbered begins
+// anew then, so the id depends on the time that the stream has reached, which a
+// replay of the same moment shares.
+func (b *common) partial(c *stage.Context, seq uint64, res result) result {
 	res.watermark = min(res.time, max(b.progress, c.Watermark))
 	res.id = identity{
-		window: res.start, end: max(b.progress, c.Watermark), revision: e.seq, content: true, partial: true,
+		window: res.start, end: max(b.progress, c.Watermark), revision: seq, content: true, partial: true,
 	}
-	b.emit(c, e, cells, res)
+	return res
 }
 
 // byKey lists the entries in the order of their keys.
@@ -207,7 +225,7 @@ func (b *base[S]) byKey() []*entry[S] {
 
 // keyOf are the fields of a key, until the next call. They are not kept: with
 // many keys that would be a good part of the memory.
-func (b *base[S]) keyOf(key string) []record.Value {
+func (b *common) keyOf(key string) []record.Value {
 	b.fields = b.fields[:0]
 	if len(b.key.Fields) > 0 {
 		b.fields = record.AppendKeyValues(b.fields, key)
@@ -222,7 +240,7 @@ func copyTo(fields []record.Value, slots []record.Slot, values []record.Value) i
 	return len(values)
 }
 
-func (b *base[S]) content(fields []record.Value) uint64 {
+func (b *common) content(fields []record.Value) uint64 {
 	b.times.scratch = b.times.scratch[:0]
 	for _, s := range b.results.slots {
 		b.times.scratch = append(record.AppendValue(b.times.scratch, fields[s]), 0)

@@ -53,8 +53,8 @@ func (b *base[S]) current(c *stage.Context, r *record.Record) *entry[S] {
 
 // born is what tells the life of a key that begins with r from those before
 // it, of which it is later than every record.
-func (b *base[S]) born(r *record.Record) int64 {
-	if b.idle.after == 0 {
+func (b *common) born(r *record.Record) int64 {
+	if b.config.ExpireAfter == 0 {
 		return r.Time
 	}
 	return max(r.Time, r.Watermark)
@@ -91,9 +91,13 @@ const tagSeen = 1
 
 func (b *base[S]) putSeen(enc *encoder, e *entry[S]) {
 	if b.idle.after > 0 {
-		enc.byte(tagSeen)
-		enc.varint(e.seen)
+		enc.seen(e.seen)
 	}
+}
+
+func (e *encoder) seen(at int64) {
+	e.byte(tagSeen)
+	e.varint(at)
 }
 
 func (b *base[S]) getSeen(d *decoder, e *entry[S], otherwise int64) {

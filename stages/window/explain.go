@@ -27,7 +27,7 @@ func (s *spec) explain(key string, value []byte) ([]byte, error) {
 		}
 	case *running:
 		if err = o.Restore(key, value); err == nil {
-			o.keys.all(func(e *entry[runningState]) { x.running(e) })
+			o.keys.all(func(id rowID) { x.running(o, id) })
 		}
 	case *sliding:
 		if err = o.Restore(key, value); err == nil {
@@ -131,11 +131,12 @@ func (x *explainer) counted(o *counted, e *entry[countState]) {
 	x.b = append(x.b, '}')
 }
 
-func (x *explainer) running(e *entry[runningState]) {
-	x.open(e.seq)
-	x.time("first", e.state.born)
-	x.time("latest", e.state.latest)
-	x.aggregates(e.state.cells)
+func (x *explainer) running(o *running, id rowID) {
+	row := o.keys.row(id)
+	x.open(uint64(row.get(rowSeq)))
+	x.time("first", row.get(rowBorn))
+	x.time("latest", row.get(rowLatest))
+	x.aggregates(o.keys.cells(id))
 	x.b = append(x.b, '}')
 }
 

@@ -3,7 +3,6 @@ package window
 import (
 	"math"
 
-	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
 )
 
@@ -58,18 +57,6 @@ func (o *counted) EmitPartial(c *stage.Context) {
 		if s := &e.state; s.n > 0 {
 			o.emitPartial(c, e, s.cells, result{start: s.born, time: s.latest})
 		}
-	}
-	o.forgetAll()
-}
-
-// EmitPartial is [stage.Partial].
-func (o *running) EmitPartial(c *stage.Context) {
-	for _, e := range o.byKey() {
-		at := e.state.latest
-		if c.Watermark != record.MaxTime {
-			at = max(at, c.Watermark)
-		}
-		o.emitPartial(c, e, e.state.cells, result{start: e.state.born, time: at})
 	}
 	o.forgetAll()
 }

@@ -12,11 +12,7 @@ import (
 func (b *base[S]) snapshot(w stage.StateWriter, put func(*encoder, *entry[S])) {
 	for _, key := range b.gone {
 		// A key that has come back since is among the dirty ones.
-		hash := uint64(0)
-		if len(b.key.Fields) > 0 {
-			hash = record.Hash(key)
-		}
-		if b.keys.find(hash, key) == nil {
+		if b.keys.find(b.hashOf(key), key) == nil {
 			w.Delete(key)
 		}
 	}
@@ -27,10 +23,7 @@ func (b *base[S]) snapshot(w stage.StateWriter, put func(*encoder, *entry[S])) {
 		if !e.live {
 			continue
 		}
-		b.enc.b = append(b.enc.b[:0], stateVersion)
-		b.enc.varint(b.progress)
-		b.enc.uvarint(e.seq)
-		b.enc.bool(e.touched)
+		b.putHead(e.seq, e.touched)
 		put(&b.enc, e)
 		w.Put(e.key, b.enc.b)
 		b.save(e, len(b.enc.b))
@@ -44,27 +37,13 @@ func (b *base[S]) snapshot(w stage.StateWriter, put func(*encoder, *entry[S])) {
 // of an entry that is damaged.
 func (b *base[S]) restore(key string, value []byte, get func(d *decoder, e *entry[S], progress int64)) (*entry[S], error) {
 	d := &decoder{b: value}
-	d.version()
-	progress := d.varint()
-	e := &entry[S]{key: key, seq: d.uvarint()}
-	touched := d.bool()
-	if n := len(b.key.Fields); n > 0 {
-		e.hash = record.Hash(key)
-		if len(b.keyOf(key)) != n {
-			d.fail("its key has another number of fields")
-		}
-	}
+	progress, seq, touched := b.getHead(d, key)
+	e := &entry[S]{key: key, hash: b.hashOf(key), seq: seq}
 	if d.err == nil {
 		get(d, e, progress)
 	}
-	if d.err == nil && len(d.b) > 0 {
-		d.fail("there is more than expected")
-	}
-	if d.err == nil && b.keys.find(e.hash, key) != nil {
-		d.fail("the key is there twice")
-	}
-	if d.err != nil {
-		return nil, fmt.Errorf("%s: key %q: %w", b.results.stage, key, d.err)
+	if err := b.got(d, key, b.keys.find(e.hash, key) != nil); err != nil {
+		return nil, err
 	}
 	b.keys.insert(e)
 	b.save(e, len(value))
@@ -93,6 +72,46 @@ func (b *base[S]) lose(e *entry[S]) {
 // Size is that of the state: see [stage.Sized].
 func (b *base[S]) Size() (keys int, bytes int64) { return b.keys.n, b.size }
 
+// putHead begins a state in enc. Each begins alike.
+func (b *common) putHead(seq uint64, touched bool) {
+	b.enc.b = append(b.enc.b[:0], stateVersion)
+	b.enc.varint(b.progress)
+	b.enc.uvarint(seq)
+	b.enc.bool(touched)
+}
+
+func (b *common) getHead(d *decoder, key string) (progress int64, seq uint64, touched bool) {
+	d.version()
+	progress, seq, touched = d.varint(), d.uvarint(), d.bool()
+	if n := len(b.key.Fields); n > 0 && len(b.keyOf(key)) != n {
+		d.fail("its key has another number of fields")
+	}
+	return progress, seq, touched
+}
+
+// got ends the reading of a state: what is wrong with it. twice says that its
+// key is there already.
+func (b *common) got(d *decoder, key string, twice bool) error {
+	if d.err == nil && len(d.b) > 0 {
+		d.fail("there is more than expected")
+	}
+	if d.err == nil && twice {
+		d.fail("the key is there twice")
+	}
+	if d.err != nil {
+		return fmt.Errorf("%s: key %q: %w", b.results.stage, key, d.err)
+	}
+	return nil
+}
+
+// hashOf is the hash that records of a key bring along.
+func (b *common) hashOf(key string) uint64 {
+	if len(b.key.Fields) == 0 {
+		return 0
+	}
+	return record.Hash(key)
+}
+
 // forgetAll drops every key, so that the next snapshot deletes all of them.
 func (b *base[S]) forgetAll() {
 	b.keys.all(func(e *entry[S]) {
@@ -103,18 +122,23 @@ func (b *base[S]) forgetAll() {
 	b.idle.queue = queue[*entry[S]]{}
 }
 
-func (b *base[S]) putCells(e *encoder, cells []cell) {
+func (b *common) putCells(e *encoder, cells []cell) {
 	for i := range cells {
 		e.cell(b.set.cells[i].op, &cells[i])
 	}
 }
 
-func (b *base[S]) getCells(d *decoder) []cell {
+func (b *common) getCells(d *decoder) []cell {
 	cells := b.cells()
+	b.readCells(d, cells)
+	return cells
+}
+
+// readCells reads into empty cells.
+func (b *common) readCells(d *decoder, cells []cell) {
 	for i := range cells {
 		d.cell(b.set, &b.set.cells[i], &cells[i])
 	}
-	return cells
 }
 
 func (e *encoder) cell(o op, c *cell) {

@@ -34,7 +34,7 @@ func (o *panes) Open(key string) iter.Seq[stage.Opened] {
 			first, last := o.grid.windows(e.state.panes[i].index)
 			for w := max(first, e.state.next, sent+1); w <= last; w++ {
 				start, end := o.grid.bounds(w)
-				if !yield(stage.Opened{Values: o.document(e, o.content(e, w), start, end)}) {
+				if !yield(stage.Opened{Values: o.document(key, o.content(e, w), start, end)}) {
 					return
 				}
 				sent = w
@@ -58,7 +58,7 @@ func (o *sessions) Open(key string) iter.Seq[stage.Opened] {
 			return
 		}
 		for _, s := range e.state.open {
-			if !s.fired && !yield(stage.Opened{Values: o.document(e, s.cells, s.start, s.end)}) {
+			if !s.fired && !yield(stage.Opened{Values: o.document(key, s.cells, s.start, s.end)}) {
 				return
 			}
 		}
@@ -74,19 +74,21 @@ func (o *counted) Keys(each func(string)) {
 func (o *counted) Open(key string) iter.Seq[stage.Opened] {
 	return func(yield func(stage.Opened) bool) {
 		if e := o.lookup(key); e != nil && e.state.n > 0 {
-			yield(stage.Opened{Values: o.document(e, e.state.cells, 0, 0), Records: int(e.state.n), Of: int(o.size)})
+			yield(stage.Opened{Values: o.document(key, e.state.cells, 0, 0), Records: int(e.state.n), Of: int(o.size)})
 		}
 	}
 }
 
 // Keys is [stage.Viewer].
-func (o *running) Keys(each func(string)) { o.open(each, func(*runningState) bool { return true }) }
+func (o *running) Keys(each func(string)) {
+	o.keys.all(func(id rowID) { each(string(o.keys.key(id))) })
+}
 
 // Open is [stage.Viewer].
 func (o *running) Open(key string) iter.Seq[stage.Opened] {
 	return func(yield func(stage.Opened) bool) {
-		if e := o.lookup(key); e != nil {
-			yield(stage.Opened{Values: o.document(e, e.state.cells, 0, 0)})
+		if id, ok := o.keys.find(o.hashOf(key), key); ok {
+			yield(stage.Opened{Values: o.document(key, o.keys.cells(id), 0, 0)})
 		}
 	}
 }
@@ -112,7 +114,7 @@ func (o *sliding) Open(key string) iter.Seq[stage.Opened] {
 		for i := from; i < l.end(); i++ {
 			o.add(o.scratch, l, i)
 		}
-		opened := stage.Opened{Values: o.document(e, o.scratch, earlier(end, o.length), end)}
+		opened := stage.Opened{Values: o.document(key, o.scratch, earlier(end, o.length), end)}
 		if o.records > 0 {
 			opened.Records, opened.Of = l.len(), o.records
 		}
@@ -131,17 +133,14 @@ func (b *base[S]) open(each func(string), something func(*S) bool) {
 
 // lookup finds the entry of a key; nil when there is none.
 func (b *base[S]) lookup(key string) *entry[S] {
-	if len(b.key.Fields) == 0 {
-		return b.keys.find(0, key)
-	}
-	return b.keys.find(record.Hash(key), key)
+	return b.keys.find(b.hashOf(key), key)
 }
 
 // document is what the stage would emit for a window now, as JSON.
-func (b *base[S]) document(e *entry[S], cells []cell, start, end int64) []byte {
+func (b *common) document(key string, cells []cell, start, end int64) []byte {
 	out := b.results
 	fields := make([]record.Value, b.width)
-	at := copyTo(fields, out.slots, b.keyOf(e.key))
+	at := copyTo(fields, out.slots, b.keyOf(key))
 	if out.bounded {
 		fields[out.slots[at]], fields[out.slots[at+1]] = b.times.bounds(start, end)
 		at += 2

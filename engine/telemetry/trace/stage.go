@@ -39,10 +39,11 @@ func (f *Flow) Stage(names []string, lane int, holds, makes bool) *Stage {
 
 // Step is a batch in a stage; nil: it is not traced.
 type Step struct {
-	span  *span // nil: only what the stage lets out is traced
-	began time.Time
-	sides int
-	in    int
+	span   *span // nil: only what the stage lets out is traced
+	began  time.Time
+	sides  int
+	in     int
+	handed int // records that were let out before the end
 }
 
 // Begin is called before the stage works on a batch.
@@ -78,7 +79,7 @@ func (s *Stage) End(step *Step, out []*record.Batch) {
 	if step == nil {
 		return
 	}
-	records, sides, dead := 0, 0, 0
+	records, sides, dead := step.handed, 0, 0
 	for _, b := range out {
 		records += len(b.Records)
 		for i := range b.Side {
@@ -88,18 +89,30 @@ func (s *Stage) End(step *Step, out []*record.Batch) {
 		}
 	}
 	for _, b := range out {
-		b.Spans = nil
-		switch {
-		case s.memory != nil && len(b.Records) > 0:
-			b.Spans = s.emitted(step, b)
-		case step.span != nil && len(b.Records)+len(b.Side) > 0:
-			b.Spans = step.span.list()
-		}
+		s.link(step, b)
 	}
 	step.span.set(s.attrs...)
 	step.span.set(attribute.Int("telluride.records", step.in), attribute.Int("telluride.records_out", records))
 	step.span.died(dead)
 	step.span.end()
+}
+
+// HandOn is called with a batch that the stage lets out before End.
+func (s *Stage) HandOn(step *Step, b *record.Batch) {
+	if step != nil {
+		step.handed += len(b.Records)
+		s.link(step, b)
+	}
+}
+
+func (s *Stage) link(step *Step, b *record.Batch) {
+	b.Spans = nil
+	switch {
+	case s.memory != nil && len(b.Records) > 0:
+		b.Spans = s.emitted(step, b)
+	case step.span != nil && len(b.Records)+len(b.Side) > 0:
+		b.Spans = step.span.list()
+	}
 }
 
 // emitted is the span of a batch that leaves a stage which has kept what came
