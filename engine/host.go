@@ -2,13 +2,9 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,7 +12,6 @@ import (
 	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/diag"
-	"github.com/telluride-stream/telluride/engine/inspect"
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/telemetry"
 	"github.com/telluride-stream/telluride/engine/topology"
@@ -381,35 +376,4 @@ func (h *Host) Drain(ctx context.Context) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
-}
-
-func hash(src []byte) string {
-	sum := sha256.Sum256(src)
-	return hex.EncodeToString(sum[:])
-}
-
-// setting is the value of a param that was set, and where it came from.
-type setting = inspect.Setting
-
-func values(set map[string]setting) map[string]string {
-	all := map[string]string{}
-	for name, s := range set {
-		all[name] = s.Value
-	}
-	return all
-}
-
-// with is the settings after a change.
-func with(set map[string]setting, c change.Change) map[string]setting {
-	all := maps.Clone(set)
-	if all == nil {
-		all = map[string]setting{}
-	}
-	for _, name := range c.Unset {
-		delete(all, name)
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
-		all[name] = setting{Value: c.Set[name], From: c.From}
-	}
-	return all
 }

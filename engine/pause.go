@@ -108,31 +108,35 @@ func (f *Flow) Continue() {
 
 // Pause pauses a flow by name; see [Flow.Pause].
 func (h *Host) Pause(ctx context.Context, name string) error {
-	f := h.find(name)
-	if f == nil {
-		return fmt.Errorf("there is no flow %q", name)
+	flow, err := h.steered(name, "pausing")
+	if err != nil {
+		return err
 	}
-	flow := f.running()
-	if !flow.Running() {
-		return ErrEnded
-	}
-	h.engine.config.Log.Info("pausing", "flow", name)
 	return flow.Pause(ctx)
 }
 
 // Continue ends a pause of a flow.
 func (h *Host) Continue(name string) error {
+	flow, err := h.steered(name, "continuing")
+	if err != nil {
+		return err
+	}
+	flow.Continue()
+	return nil
+}
+
+// steered is a flow that runs, and has the log say what is done with it.
+func (h *Host) steered(name, doing string) (*Flow, error) {
 	f := h.find(name)
 	if f == nil {
-		return fmt.Errorf("there is no flow %q", name)
+		return nil, fmt.Errorf("there is no flow %q", name)
 	}
 	flow := f.running()
 	if !flow.Running() {
-		return ErrEnded
+		return nil, ErrEnded
 	}
-	h.engine.config.Log.Info("continuing", "flow", name)
-	flow.Continue()
-	return nil
+	h.engine.config.Log.Info(doing, "flow", name)
+	return flow, nil
 }
 
 // condition is how a flow is doing, in one word, with the reason when it is

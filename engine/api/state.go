@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -66,11 +67,7 @@ func (l *stateRoutes) list(w http.ResponseWriter, r *http.Request) {
 func (l *stateRoutes) show(w http.ResponseWriter, r *http.Request) {
 	patient(w)
 	query := r.URL.Query()
-	q := inspect.Query{}
-	if query.Has("key") {
-		key := query.Get("key")
-		q.Key = &key
-	}
+	q := inspect.Query{Key: keyOf(query)}
 	limit, err := strconv.Atoi(query.Get("limit"))
 	if err != nil || limit < 0 {
 		refuse(w, &Error{http.StatusBadRequest, "limit is no number", "write limit=20, or limit=0 for all"})
@@ -121,17 +118,21 @@ func (l *stateRoutes) take(w http.ResponseWriter, r *http.Request) {
 func (l *stateRoutes) drop(w http.ResponseWriter, r *http.Request) {
 	patient(w)
 	query := r.URL.Query()
-	var key *string
-	if query.Has("key") {
-		text := query.Get("key")
-		key = &text
-	}
-	done, err := l.DropState(r.PathValue("flow"), query.Get("stage"), key)
+	done, err := l.DropState(r.PathValue("flow"), query.Get("stage"), keyOf(query))
 	if err != nil {
 		refuseState(w, err)
 		return
 	}
 	answer(w, http.StatusOK, done)
+}
+
+// keyOf is the key that a request names; nil: none, which the empty key is not.
+func keyOf(query url.Values) *string {
+	if !query.Has("key") {
+		return nil
+	}
+	key := query.Get("key")
+	return &key
 }
 
 // lines is an answer that begins with its first byte: before, it can still be
