@@ -24,7 +24,7 @@ type remote struct {
 	process api.Process
 }
 
-const stateDirHelp = "state folder of the `run`; default: $" + stateVariable + ", else that of the one process that runs"
+const stateDirHelp = "state `folder` of the run; default: $" + stateVariable + ", else that of the one process that runs"
 
 func stateDirFlag(c *cobra.Command, dir *string) {
 	c.Flags().StringVar(dir, "state-dir", "", stateDirHelp)

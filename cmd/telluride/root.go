@@ -89,7 +89,7 @@ Exit codes: 0 fine, 1 failed while running, 2 invalid flow or command line.`,
   telluride top                       watch it
   telluride tap hello                 see records that pass
   telluride apply --set lanes=8       change it while it runs
-  telluride record flow.yaml         save live messages as a fixture
+  telluride record flow.yaml          save live messages as a fixture
   telluride stages window             what a window can do`,
 		Args:          cobra.ArbitraryArgs,
 		SilenceErrors: true,

@@ -45,7 +45,7 @@ data: keys, and values of fields.`,
 	return c
 }
 
-const stateDirHere = "state folder of the run; default: $" + stateVariable + ", else the one below ~/.local/state/telluride with the flow"
+const stateDirHere = "state `folder` of the run; default: $" + stateVariable + ", else the one below ~/.local/state/telluride with the flow"
 
 // stateVerb makes a verb out of what it does with the state of a flow.
 func (p *program) stateVerb(c *cobra.Command, how use, flow func(args []string) string, do func(ctx context.Context, s states, args []string) error) *cobra.Command {
