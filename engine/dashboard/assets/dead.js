@@ -2,7 +2,8 @@
 import { $, $$, api, ask, count, flow, h, moment, post, readOnly, setText } from './dom.js';
 
 const step = 200, most = 999; // letters; an answer has one more, to know whether there are
-let limit = step, asked = 0, full = false, counted = false, failed = false;
+let limit = step, full = false, counted = false, failed = false;
+let looking = null, once = false;
 const chosen = () => $$('#dead tbody input:checked').map((e) => e.value);
 
 /** Replays letters; what then dies again comes back. */
@@ -56,13 +57,22 @@ function tally() {
   $('#all').indeterminate = n > 0 && n < boxes.length;
 }
 
-/** Looks once more. An answer that another question has overtaken is not shown. */
-async function load() {
-  const mine = ++asked, q = new URLSearchParams({ limit: limit + 1 });
+/** Looks, and once more when that was asked for meanwhile: one look at a time,
+    so that who is impatient gets an answer. */
+function load() {
+  once = true;
+  looking ??= (async () => {
+    while (once) { once = false; await look(); }
+    looking = null;
+  })();
+  return looking;
+}
+
+async function look() {
+  const q = new URLSearchParams({ limit: limit + 1 });
   for (const e of $$('#dead-filter [name]')) if (e.value.trim()) q.set(e.name, e.value.trim());
   try {
     const list = await ask(api('/dead?' + q));
-    if (mine !== asked) return;
     const letters = list.letters.slice(0, limit), filtered = q.size > 1;
     full = list.letters.length > limit; counted = !!list.counted; failed = false;
     show(letters);
@@ -71,7 +81,7 @@ async function load() {
     $('#dead').hidden = !letters.length;
     $('#more').hidden = !full || limit >= most;
     $('#dead-new').hidden = true;
-  } catch (e) { if (mine === asked) { failed = true; setText($('#dead-note'), e.message); } }
+  } catch (e) { failed = true; setText($('#dead-note'), e.message); }
   tally();
 }
 
@@ -92,7 +102,7 @@ function watch() {
 
 export async function start() {
   const again = watch();
-  let busy = false, ticks = 0;
+  let ticks = 0;
   $('#refresh').addEventListener('click', load);
   $('#more').addEventListener('click', () => { limit = Math.min(limit + step, most); load(); });
   $('#dead-filter').addEventListener('submit', (e) => { e.preventDefault(); limit = step; load(); });
@@ -108,10 +118,7 @@ export async function start() {
       // A queue counts how often a letter is looked at: only a person looks at
       // one a second time.
       if (counted && $('#dead tbody tr')) { if (why === 'more') $('#dead-new').hidden = false; return; }
-      if (busy) return;
-      busy = true;
       await load();
-      busy = false;
     },
   };
 }

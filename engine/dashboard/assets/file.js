@@ -95,8 +95,8 @@ async function apply() {
   $('#apply').disabled = true;
   try {
     const r = await sendText(api('/file?base_version=' + encodeURIComponent(version)), text(), 'PUT');
-    $('#receipt').replaceChildren(receipt(r));
     await load();
+    $('#receipt').replaceChildren(receipt(r));
     await check();
   } catch (e) { tell('false', e.message); }
 }
@@ -124,8 +124,8 @@ export async function start() {
   return {
     reopened: follow,
     async receipt(r) {
-      $('#receipt').replaceChildren(receipt(r));
       await follow();
+      $('#receipt').replaceChildren(receipt(r));
     },
   };
 }
