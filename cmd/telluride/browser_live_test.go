@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -121,4 +122,35 @@ func (b browser) restarts(t *testing.T) {
 	p.until(`location.pathname === '/flows/sensors/file' && document.querySelector('#source').value.includes('reading < 99') && !document.querySelector('#apply').disabled`)
 	p.click("#apply")
 	p.until(text("#receipt") + `.includes('Applied')`)
+}
+
+// Whatever can be used can be reached with the keyboard alone, and shows that
+// it is at hand.
+func (b browser) walks(t *testing.T) {
+	p, _ := b.open(t, sensors)
+	for _, path := range paths {
+		p.at(path)
+		p.until("document.querySelector('#live').dataset.live === 'on'")
+		p.do(chromedp.Evaluate(`window.met = new Set(); document.activeElement.blur(); addEventListener('focusin', ({target: e}) => {
+			const drawn = e.closest('.editor, .node') || getComputedStyle(e).outlineStyle !== 'none';
+			if (drawn) met.add(e);
+		})`, nil))
+		const left = `[...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex="0"]')].filter((e) => e.checkVisibility() && !e.disabled && !met.has(e))`
+		for steps := 0; ; steps++ {
+			var names []string
+			p.do(chromedp.KeyEvent(kb.Tab), chromedp.Evaluate(left+`.map((e) => e.outerHTML.slice(0, 90))`, &names))
+			if len(names) == 0 {
+				break
+			}
+			if steps > 200 {
+				t.Fatalf("%s: the keyboard does not reach %q", path, names)
+			}
+		}
+	}
+	// To change a param takes no mouse either, and the focus is not lost.
+	p.at("/flows/sensors/params")
+	p.do(chromedp.Focus("#p-rate_limit_allowed", chromedp.ByQuery), chromedp.KeyEvent(kb.End+"1"+kb.Enter))
+	p.until(text("#receipt") + `.includes('Rejected') && document.activeElement.id === 'p-rate_limit_allowed'`)
+	p.do(chromedp.KeyEvent(kb.Backspace + kb.Backspace + kb.Enter))
+	p.until(text("#receipt") + `.includes('Applied') && document.activeElement !== document.body`)
 }

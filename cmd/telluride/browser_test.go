@@ -116,6 +116,7 @@ func TestDashboard(t *testing.T) {
 		{"open windows are shown by key, page by page", browser.showsWindows},
 		{"a flow is paused and continued", browser.pauses},
 		{"a page lives through a restart, and goes back to an earlier version", browser.restarts},
+		{"the keyboard reaches everything", browser.walks},
 		{"a browser needs the token", browser.needsTheToken},
 		{"a page that is not ours is refused", browser.refusesOthers},
 	} {

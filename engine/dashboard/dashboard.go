@@ -99,7 +99,7 @@ func (s *server) flows(w http.ResponseWriter, _ *http.Request) {
 func (s *server) flow(v view) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("flow")
-		p := page{Title: name, Path: r.URL.Path, View: v, Views: views, Flows: s.host.Status()}
+		p := page{Title: v.Title + " · " + name, Path: r.URL.Path, View: v, Views: views, Flows: s.host.Status()}
 		for i := range p.Flows {
 			if p.Flows[i].Name == name {
 				p.Flow = &p.Flows[i]

@@ -1,5 +1,5 @@
 // Dead letters: why each died, and sending it again.
-import { $, $$, api, ask, count, flow, h, moment, post, readOnly, setText } from './dom.js';
+import { $, $$, api, ask, count, flow, h, keepFocus, moment, post, readOnly, setText } from './dom.js';
 
 const step = 200, most = 999; // letters; an answer has one more, to know whether there are
 let limit = step, full = false, counted = false, failed = false;
@@ -16,6 +16,7 @@ async function replay(request) {
     for (const e of $$('#dead tbody input:checked')) e.checked = false;
   } catch (e) { tell(e.message, true); }
   await load();
+  keepFocus($('#refresh'));
 }
 
 function tell(text, bad = false) {

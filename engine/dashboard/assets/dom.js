@@ -88,6 +88,11 @@ export const post = (path, json, method = 'POST') =>
 export const sendText = (path, text, method = 'POST') =>
   ask(path, { method, headers: { 'Content-Type': 'application/yaml', Accept: 'application/json' }, body: text });
 
+/** Gives the focus to an element when the one that had it is gone, disabled or hidden. */
+export function keepFocus(el) {
+  requestAnimationFrame(() => { if (document.activeElement === document.body) el?.focus(); });
+}
+
 /** Runs f once calls have ceased for a while. */
 export function settled(f, wait = 300) {
   let timer;

@@ -1,5 +1,5 @@
 // The editor of the flow file.
-import { $, api, ask, h, readOnly, sendText, setText, settled, short } from './dom.js';
+import { $, api, ask, h, keepFocus, readOnly, sendText, setText, settled, short } from './dom.js';
 import { differences, problemText, receipt } from './receipt.js';
 import { diff } from './diff.js';
 
@@ -98,6 +98,7 @@ async function apply() {
     await load();
     $('#receipt').replaceChildren(receipt(r));
     await check();
+    keepFocus($('#source'));
   } catch (e) { tell('false', e.message); }
 }
 

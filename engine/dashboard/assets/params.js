@@ -1,5 +1,5 @@
 // The form of the params.
-import { $, $$, api, ask, flow, post, setText, settled } from './dom.js';
+import { $, $$, api, ask, flow, keepFocus, post, setText, settled } from './dom.js';
 import { receipt } from './receipt.js';
 
 const value = (field) => $('input, select', field).value;
@@ -68,7 +68,7 @@ export async function start() {
     try {
       const r = await post(api('/params'), params, 'PATCH');
       $('#receipt').replaceChildren(receipt(r));
-      if (r.outcome === 'rejected') { problems(r.diagnostics || []); $('[aria-invalid="true"]')?.focus(); } else await refresh();
+      if (r.outcome === 'rejected') { problems(r.diagnostics || []); $('[aria-invalid="true"]')?.focus(); } else { await refresh(); keepFocus($('#receipt')); }
     } catch (e) { setText(note, e.message); }
   }
 

@@ -23,7 +23,7 @@ export function stand(m) {
 function sure(question, yes) {
   return new Promise((done) => {
     const d = h('dialog', {}, h('p', {}, question), h('div', { class: 'actions' },
-      h('button', { class: 'primary', onclick: () => d.close('yes') }, yes), h('button', { onclick: () => d.close('') }, 'Cancel')));
+      h('button', { class: 'primary', onclick: () => d.close('yes') }, yes), h('button', { autofocus: true, onclick: () => d.close('') }, 'Cancel')));
     d.addEventListener('close', () => { d.remove(); done(d.returnValue === 'yes'); });
     document.body.append(d);
     d.showModal();

@@ -1,9 +1,9 @@
 // What a stage keeps of each key now.
-import { $, api, ask, count, h, setText, settled } from './dom.js';
+import { $, api, ask, count, h, keepFocus, setText, settled } from './dom.js';
 
 const limit = 100; // keys on a page
 const before = []; // the keys that the pages before this one began behind
-let after = '', asked = 0, next = '';
+let after = '', asked = 0, next = '', turned = false;
 
 function shown(x) {
   if (typeof x === 'number') return Number.isInteger(x) ? count(x) : x.toFixed(3);
@@ -46,6 +46,7 @@ async function load() {
     form.elements.find.disabled = v.rows.some((r) => r.key === '***'); // hidden with the fields that are masked
     $('#values-next').hidden = !next || next === '***';
     $('#values-back').hidden = !before.length;
+    if (turned) { turned = false; keepFocus($('#values-back').hidden ? $('#values-next') : $('#values-back')); }
   } catch (e) { if (mine === asked) setText($('#values-note'), e.message); }
 }
 
@@ -57,8 +58,8 @@ export async function start() {
   form.elements.find.addEventListener('input', typed);
   form.elements.stage.addEventListener('change', anew);
   form.addEventListener('submit', (e) => e.preventDefault());
-  $('#values-next').addEventListener('click', () => { before.push(after); after = next; load(); });
-  $('#values-back').addEventListener('click', () => { after = before.pop(); load(); });
+  $('#values-next').addEventListener('click', () => { before.push(after); after = next; turned = true; load(); });
+  $('#values-back').addEventListener('click', () => { after = before.pop(); turned = true; load(); });
   await load();
   let busy = false;
   return { async metrics() { if (!busy && !document.hidden) { busy = true; await load(); busy = false; } } };
