@@ -2,10 +2,12 @@ package stages_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +16,10 @@ import (
 
 	"github.com/telluride-stream/telluride/engine"
 	"github.com/telluride-stream/telluride/engine/flow"
+	"github.com/telluride-stream/telluride/engine/telemetry"
 	"github.com/telluride-stream/telluride/engine/telemetry/trace"
 	"github.com/telluride-stream/telluride/engine/telemetry/trace/tracetest"
+	"github.com/telluride-stream/telluride/engine/topology"
 	"github.com/telluride-stream/telluride/stages"
 )
 
@@ -127,6 +131,17 @@ func (s *traced) take(n int) []amqp.Delivery {
 		}
 	}
 	return got
+}
+
+// await waits until some stage is as it should be.
+func (s *traced) await(what string, is func(telemetry.StageStats) bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !slices.ContainsFunc(s.flow.Snapshot().Stages, is); {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("not so: %s", what)
+		}
+		time.Sleep(10 * time.Millisecond) // between two looks
+	}
 }
 
 // sender is the span of whoever sent message n.
@@ -313,18 +328,7 @@ func TestTheResultOfAWindowIsLinkedToItsMessages(t *testing.T) {
 		s.publish(fmt.Sprintf(`{"k": %d}`, i%2), amqp.Table{"traceparent": parent})
 	}
 	s.run(`  - window: {by: k, tumbling: 1h, aggregate: {n: "count()"}}`)
-	absorbed := func() (n uint64) {
-		for _, one := range s.flow.Snapshot().Stages {
-			n += one.Counts.Absorbed
-		}
-		return n
-	}
-	for deadline := time.Now().Add(2 * time.Minute); absorbed() < n; {
-		if time.Now().After(deadline) {
-			t.Fatalf("%+v", s.flow.Snapshot().Stages)
-		}
-		time.Sleep(10 * time.Millisecond) // between two looks
-	}
+	s.await("everything is in the window", func(one telemetry.StageStats) bool { return one.Counts.Absorbed == n })
 	spans := s.drain() // closes the windows
 	for _, d := range s.take(2) {
 		went := strings.Split(header(&d, "traceparent"), "-")
@@ -367,4 +371,26 @@ func TestASpanSaysThatRecordsDied(t *testing.T) {
 	if !died["assert"] || !died["process "+s.in] || len(died) != 2 {
 		t.Errorf("those that say so: %v", died)
 	}
+}
+
+// A flow that is stopped gives back what it holds: the span of that says so.
+func TestASpanSaysThatABatchIsReadAgain(t *testing.T) {
+	s := startTraced(t)
+	s.run(`  - batch: {size: 100, timeout: 1h, as: records}`)
+	_, _, parent := sender(1, "01")
+	s.publish(`{"x": 1}`, amqp.Table{"traceparent": parent})
+	s.await("a record is held", func(one telemetry.StageStats) bool { return one.Counts.Held == 1 })
+	s.flow.Stop()
+	if err := s.flow.Wait(); err != nil && !errors.Is(err, topology.ErrStopped) {
+		t.Fatal(err)
+	}
+	if err := s.tracer.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range s.collector.Spans() {
+		if one.Name == "process "+s.in && one.Failed && one.Attrs["error.type"] == "aborted" {
+			return
+		}
+	}
+	t.Errorf("no span says so: %+v", s.collector.Spans())
 }

@@ -27,7 +27,7 @@ type uploader struct {
 	life    context.Context // ends every upload
 	url     string
 	header  http.Header
-	timeout time.Duration // of one request
+	timeout time.Duration // of one upload, with what is tried again
 	gzip    bool
 	client  *http.Client
 }
@@ -132,8 +132,7 @@ func (u *uploader) Stop(context.Context) error {
 	return nil
 }
 
-// UploadTraces sends spans, and again what the collector may take later, until
-// ctx is done.
+// UploadTraces sends spans, and again what the collector may take later.
 func (u *uploader) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
 	// TracesData is on the wire what a request for an export is.
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
@@ -147,17 +146,15 @@ func (u *uploader) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSp
 		_ = w.Close()
 		body = b.Bytes()
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, u.timeout)
 	defer cancel()
 	defer context.AfterFunc(u.life, cancel)()
 	_, err = backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, u.post(ctx, body) },
-		backoff.WithMaxElapsedTime(4*u.timeout))
+		backoff.WithMaxElapsedTime(u.timeout)) // rather than ctx, whose error would hide why
 	return err
 }
 
 func (u *uploader) post(ctx context.Context, body []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, u.timeout)
-	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.url, bytes.NewReader(body))
 	if err != nil {
 		return backoff.Permanent(err)
