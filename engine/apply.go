@@ -73,7 +73,7 @@ func (f *hosted) swap(r change.Receipt, flow *Flow, next version, diff plan.Diff
 		flow.Ledger.Paused(done.Paused)
 	}
 	if errors.Is(done.Err, ErrEnded) || errors.Is(done.Err, context.Canceled) && f.host.stops() {
-		return f.startNext(r, flow, next)
+		return f.startNext(r, flow, next, control)
 	}
 	r.Running = flow.Running()
 	r.Drained, r.PausedMS = done.Drained, float64(done.Paused.Microseconds())/1000
@@ -92,19 +92,29 @@ func (f *hosted) swap(r change.Receipt, flow *Flow, next version, diff plan.Diff
 }
 
 // startNext starts the next version of a flow that has ended: nothing runs that
-// could be drained.
-func (f *hosted) startNext(r change.Receipt, ended *Flow, next version) change.Receipt {
+// could be drained, and what it left behind is treated as behind a restart.
+func (f *hosted) startNext(r change.Receipt, ended *Flow, next version, control []checkpoint.Change) change.Receipt {
 	h := f.host
+	how, problems := h.inherit(next, f.name)
+	from := inheritance{how, control}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	r.Running = false
 	if h.stopping {
-		r.Outcome, r.Reason, r.Running = change.Pending, "the process ends, and the next one takes the change over", false
+		r.Outcome, r.Reason = change.Pending, "the process ends, and the next one takes the change over"
 		return r
 	}
-	f.remember(next)
+	if problems.HasErrors() {
+		r.Outcome, r.Reason, r.Diagnostics = change.Rejected, "state would be lost", change.Problems(problems)
+		return r
+	}
+	if len(how) == 0 {
+		f.remember(next)
+		from = inheritance{}
+	}
 	f.become(next)
 	f.mu.Lock()
-	f.flow = h.engine.start(next.plan, inheritance{}, ended.Ledger)
+	f.flow = h.engine.start(next.plan, from, ended.Ledger)
 	f.mu.Unlock()
 	r.Outcome, r.Running, r.After = change.Applied, true, next.plan.Version
 	return r

@@ -26,8 +26,9 @@ func totalsOf(t *testing.T, store checkpoint.Store, flow, stage string) map[stri
 	return totals
 }
 
-// TestAStageThatIsRenamedKeepsItsState renames it while the flow runs, and
-// between two runs: as it is, carried, flushed and discarded.
+// TestAStageThatIsRenamedKeepsItsState renames it while the flow runs, when the
+// flow has ended and the process has not, and between two runs: as it is,
+// carried, and discarded.
 func TestAStageThatIsRenamedKeepsItsState(t *testing.T) {
 	base := variant{Name: "flow", Tally: "t", Source: "a"}
 	for name, c := range map[string]struct {
@@ -40,21 +41,24 @@ func TestAStageThatIsRenamedKeepsItsState(t *testing.T) {
 		"discarded": {variant{Name: "flow", Named: "new", From: "tally", Tally: "u", OnChange: "discard", Source: "a"}, plan.Discarded, 1},
 		"without":   {variant{Name: "flow", Named: "new", Tally: "t", Source: "a"}, plan.New, 1},
 	} {
-		for _, living := range []bool{true, false} {
+		for _, living := range []string{"flow", "process", "nothing"} {
 			t.Run(name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := &script{name: "s", idle: true, events: []event{{keys: []int{1, 1, 2}}, {wait: 5 * time.Second, keys: []int{1}}}}
 					st := newStand(s, checkpoint.NewMemory())
 					f, _ := st.Start("flow.yaml", base.text(), nil)
 					time.Sleep(2 * time.Second)
-					if living {
+					if living != "flow" {
+						f.Stop()
+						<-f.Done()
+					}
+					if living != "nothing" {
 						r := <-st.Submit(change.Change{Flow: "flow", Source: c.next.text()})
 						if r.Outcome != change.Applied || r.Stages[0].Outcome != c.outcome {
 							t.Fatalf("%+v", r)
 						}
+						f = st.Flows()[0]
 					} else {
-						f.Stop()
-						<-f.Done()
 						st.Close()
 						st = newStand(s, st.store)
 						var list error
@@ -67,10 +71,10 @@ func TestAStageThatIsRenamedKeepsItsState(t *testing.T) {
 					f.Stop()
 					<-f.Done()
 					if totals := totalsOf(t, st.store, "flow", "new"); totals["k1"] != c.total {
-						t.Errorf("while it runs: %v: the new stage has %v, want k1: %d", living, totals, c.total)
+						t.Errorf("while the %s lives: the new stage has %v, want k1: %d", living, totals, c.total)
 					}
 					if totals := totalsOf(t, st.store, "flow", "tally"); len(totals) > 0 {
-						t.Errorf("while it runs: %v: the old stage still has %v", living, totals)
+						t.Errorf("while the %s lives: the old stage still has %v", living, totals)
 					}
 				})
 			})
