@@ -125,6 +125,23 @@ func TestALaneIsNeverToldAWatermarkAheadOfItsRecords(t *testing.T) {
 	}
 }
 
+// The first batch of all would otherwise have no time, and what a stage holds of
+// it would never be old enough.
+func TestALaneThatIsFullGoesOutWithTheTimeAtHand(t *testing.T) {
+	s, _ := splitting(t, 1, 1)
+	var wg sync.WaitGroup
+	lanes := collect(&wg, s.outs)
+	b := keyed("a", "b")
+	b.Now = 100
+	s.take(b)
+	s.flush()
+	close(s.outs[0])
+	wg.Wait()
+	if got := lanes[0]; len(got) != 2 || got[0].Now != 100 || got[1].Now != 100 {
+		t.Errorf("two batches read at 100 were told %d and %d", lanes[0][0].Now, lanes[0][1].Now)
+	}
+}
+
 func TestNoBatchOfALaneIsLargerThanTheLimit(t *testing.T) {
 	s, _ := splitting(t, 1, 3)
 	s.lanes[0].batch = record.NewBatch(1000) // pooled memory may have room for more
