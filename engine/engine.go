@@ -8,6 +8,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/poison"
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/engine/telemetry"
@@ -48,6 +49,7 @@ type Engine struct {
 	mu    sync.Mutex
 	flows []*Flow
 	taps  map[string]*topology.Taps // by flow
+	turn  poison.Turn
 }
 
 // New makes an engine without flows.
@@ -67,7 +69,7 @@ func New(c Config) *Engine {
 	if c.Volatile == nil {
 		c.Volatile = checkpoint.NewMemory()
 	}
-	return &Engine{config: c, taps: map[string]*topology.Taps{}}
+	return &Engine{config: c, taps: map[string]*topology.Taps{}, turn: poison.NewTurn()}
 }
 
 // Start starts a flow. Its Wait tells how it ends.

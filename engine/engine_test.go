@@ -69,7 +69,7 @@ func partition(l *record.Layout, lanes int) *plan.Partition {
 // newPlan is a plan without nodes over sources and sinks.
 func newPlan(sources []*script, sinks []*collector, prefetch int) *plan.Plan {
 	l := testLayout()
-	p := &plan.Plan{Name: "flow", Layout: l, Reads: l.Len(), Tick: 10 * time.Millisecond, Checkpoint: 100 * time.Millisecond, Batch: 8}
+	p := &plan.Plan{Name: "flow", Layout: l, Reads: l.Len(), Tick: 10 * time.Millisecond, Checkpoint: 100 * time.Millisecond, Batch: 8, Attempts: 3}
 	for i, s := range sources {
 		if s.name == "" {
 			s.name = "s" + strconv.Itoa(i)

@@ -13,6 +13,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/poison"
 	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/engine/telemetry"
 	"github.com/telluride-stream/telluride/engine/topology"
@@ -33,6 +34,8 @@ type Flow struct {
 	replace chan replacing
 	waiting *replacing        // taken while no graph ran
 	wasOpen map[string]string // signatures of sources that have been open, by name
+	// guard looks for records that end the process; nil: nobody does.
+	guard *poison.Guard
 	// published is what the goroutine of the flow has others publish.
 	published publishing
 
@@ -57,6 +60,10 @@ func (f *Flow) run() {
 	defer close(f.done)
 	f.publish(f.Plan.Telemetry)
 	defer f.endPublishing()
+	if err := f.openGuard(); err != nil {
+		f.finish(err)
+		return
+	}
 	pauses := &backoff.ExponentialBackOff{
 		InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 30 * time.Second,
 	}
@@ -122,6 +129,9 @@ func (f *Flow) stopping() bool {
 }
 
 func (f *Flow) finish(err error) {
+	if closing := f.guard.Close(); closing != nil {
+		f.log.Warn("the end of the flow could not be noted", "error", closing)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if errors.Is(err, topology.ErrStopped) && f.drained {
@@ -222,6 +232,7 @@ func (f *Flow) newGraph(p *plan.Plan, before bool) *topology.Graph {
 	now := f.engine.config.Clock.Now
 	return topology.New(p, topology.Config{
 		Store: f.engine.store(p), Clock: f.engine.config.Clock, Ledger: f.Ledger, Taps: f.engine.tapsOf(p.Name), Trace: f.engine.config.Tracer.Flow(p.Name), Runtime: rt, Workers: f.engine.config.Workers,
+		Guard: f.guard,
 		Committed: func(d checkpoint.Done, took time.Duration) {
 			f.Ledger.Committed(d.Commit.Epoch, d.Settled, d.Commit.Bytes(), took, now())
 		},
@@ -232,6 +243,7 @@ func (f *Flow) newGraph(p *plan.Plan, before bool) *topology.Graph {
 func (f *Flow) newIntake(p *plan.Plan, src *plan.Source) *topology.Intake {
 	rt := f.engine.runtime(f)
 	rt.Name, rt.MaxBatch = src.Name, topology.MaxBatch(p, src)
+	rt.Singly = f.guard.Singly()
 	rt.Reopened = src.Signature != "" && f.wasOpen[src.Name] == src.Signature
 	return topology.NewIntake(src.Name, src.Spec.New(rt))
 }

@@ -99,6 +99,8 @@ type scriptSession struct {
 	script *script
 	clock  stage.Runtime
 	at, id int
+	part   int // of the event at hand, the records that were read
+	until  int // ids below were read before
 }
 
 func (s *scriptSession) Open(_ context.Context, position []byte) error {
@@ -108,7 +110,7 @@ func (s *scriptSession) Open(_ context.Context, position []byte) error {
 		return errLost
 	}
 	s.script.bySeq, s.script.eof = []int{-1}, false
-	s.at, s.id = 0, 0
+	s.at, s.id, s.part = 0, 0, 0
 	until := 0
 	switch {
 	case s.script.ack:
@@ -120,6 +122,7 @@ func (s *scriptSession) Open(_ context.Context, position []byte) error {
 		s.id += len(s.script.events[s.at].keys)
 		s.at++
 	}
+	s.until = until
 	return nil
 }
 
@@ -136,7 +139,7 @@ func (s *scriptSession) Read(ctx context.Context) (stage.Input, error) {
 			return stage.Input{}, io.EOF
 		}
 		at, e := s.at, s.script.events[s.at]
-		if e.wait > 0 {
+		if e.wait > 0 && s.part == 0 {
 			timer := s.clock.Clock.NewTimer(e.wait)
 			select {
 			case <-timer.C():
@@ -145,12 +148,19 @@ func (s *scriptSession) Read(ctx context.Context) (stage.Input, error) {
 				return stage.Input{}, ctx.Err()
 			}
 		}
-		s.at++
-		if e.lose && s.lose(at) {
+		keys := e.keys[s.part:]
+		if s.clock.Singly != nil && s.clock.Singly.Load() {
+			keys = keys[:min(1, len(keys))]
+		}
+		lose := e.lose && s.part == 0 && s.lose(at)
+		if s.part += len(keys); lose || s.part == len(e.keys) {
+			s.at, s.part = at+1, 0
+		}
+		if lose {
 			return stage.Input{}, errLost
 		}
-		if len(e.keys) > 0 {
-			return s.input(e), nil
+		if in := s.input(keys); len(in.Batch.Records) > 0 {
+			return in, nil
 		}
 	}
 }
@@ -166,15 +176,14 @@ func (s *scriptSession) lose(at int) bool {
 	return !before
 }
 
-func (s *scriptSession) input(e event) stage.Input {
-	b := record.NewBatch(len(e.keys))
+func (s *scriptSession) input(keys []int) stage.Input {
+	b := record.NewBatch(len(keys))
 	s.script.mu.Lock()
 	defer s.script.mu.Unlock()
-	for _, k := range e.keys {
+	for _, k := range keys {
 		id := s.id
 		s.id++
-		skip := s.script.ack && id < s.script.settled
-		if skip {
+		if id < s.until {
 			continue
 		}
 		r := record.Record{Fields: b.Arena().Values(3)}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -161,6 +162,10 @@ func (w *crashes) finish() {
 }
 
 func (w *crashes) report(n int) {
+	log, err := os.ReadFile(w.logFile)
+	w.must(err)
+	w.t.Logf("flows let records through bit by bit %d times, and %d records were alone in flight at the end of a process",
+		bytes.Count(log, []byte("is let through bit by bit")), bytes.Count(log, []byte("this record was alone in flight")))
 	for _, c := range w.collects {
 		problems := c.problems(w.input)
 		w.t.Logf("%s: %d records, %d kills, %d cuts: %d results, %d of them repeated; %d dead letters, %d of them repeated; %d unexpected",
@@ -174,7 +179,6 @@ func (w *crashes) report(n int) {
 		}
 	}
 	if w.t.Failed() || len(w.score.wrong) > 0 {
-		log, _ := os.ReadFile(w.logFile)
 		w.t.Errorf("unexpected: %v; the end of what the process said:\n%s", w.score.wrong, log[max(0, len(log)-5000):])
 	}
 }

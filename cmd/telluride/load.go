@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -92,7 +93,7 @@ func (p *program) loadApart(files, set []string) ([]loaded, error) {
 
 // compiler compiles flow files the way this process runs them.
 func (p *program) compiler(s settings) func(file string, src []byte, set map[string]string) (*plan.Plan, diag.List) {
-	registry := stages.All()
+	registry := cmp.Or(p.kinds, stages.All())
 	return func(file string, src []byte, set map[string]string) (*plan.Plan, diag.List) {
 		made, diags := flow.Compile(file, src, flow.Options{
 			Env: p.env, Params: set, Registry: registry, LanesOverride: s.lanes, BatchSize: s.batchSize,

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/telluride-stream/telluride/engine/diag"
+	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/stages"
 )
 
@@ -28,6 +29,7 @@ type program struct {
 	stdout, stderr io.Writer
 	env            func(name string) (string, bool)
 	signals        func() (signals <-chan os.Signal, stop func())
+	kinds          *stage.Registry // of the flows that it runs; nil: all of ours
 	// grace is how long an aborted flow may take to end. Only a source or sink
 	// that does not let go takes any.
 	grace time.Duration

@@ -27,7 +27,7 @@ import (
 var update = flag.Bool("update", false, "rewrite golden files in the scripts")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"telluride": main})
+	testscript.Main(m, map[string]func(){"telluride": main, "telluride-mortal": mortal})
 }
 
 // TestScripts runs the command line as users do. Each script has a working

@@ -24,6 +24,9 @@ func (c *Coordinator) next() (record.Barrier, time.Duration, error) {
 	c.began, c.last = c.total(), now
 	c.stirred.Store(false)
 	c.grown.Store(false)
+	if kind != record.Checkpoint {
+		c.hurried.Store(false)
+	}
 	b := c.epochs.Begin(kind)
 	b.Partial, c.partial = c.partial, nil
 	if kind >= record.Drain {
@@ -58,7 +61,7 @@ func (c *Coordinator) due(now time.Time) (record.BarrierKind, time.Duration) {
 	quiet := c.epochs.Travelling() == 0
 	since := now.Sub(c.last)
 	switch {
-	case quiet && (exhausted || c.epochs.Bytes() > c.config.MaxBytes):
+	case quiet && (c.hurried.Load() || exhausted || c.epochs.Bytes() > c.config.MaxBytes):
 		return record.Flush, 0
 	case quiet && unread > 0 && half, unread >= c.config.MaxRecords, c.grown.Load():
 		return record.Checkpoint, 0
@@ -114,6 +117,14 @@ func (c *Coordinator) Sent(source int, seq uint64) {
 // rather than more of it later.
 func (c *Coordinator) Grown() {
 	if !c.grown.Swap(true) {
+		c.notify()
+	}
+}
+
+// Hurry has what was sent so far committed as soon as that can be, and what
+// stages hold of it let go.
+func (c *Coordinator) Hurry() {
+	if !c.hurried.Swap(true) {
 		c.notify()
 	}
 }

@@ -41,9 +41,11 @@ type SourceLimits struct {
 	Prefetch int
 }
 
+// MaxRecords bounds the records of an epoch, unless [Config] says otherwise.
+const MaxRecords = 1 << 20
+
 const (
-	defaultMaxRecords = 1 << 20
-	defaultMaxBytes   = 64 << 20
+	defaultMaxBytes = 64 << 20
 	// usualTravelling is how many barriers are on their way at a time. Two let
 	// the next epoch fill while the last one is made durable.
 	usualTravelling = 2
@@ -86,6 +88,7 @@ type Coordinator struct {
 	stirred atomic.Bool                   // since the last barrier, by no record
 	grown   atomic.Bool                   // a state wants to be saved, since the last barrier
 	room    atomic.Pointer[chan struct{}] // see Room
+	hurried atomic.Bool                   // what was read is to be committed without delay
 
 	mu       sync.Mutex
 	epochs   *Epochs
@@ -108,7 +111,7 @@ type Coordinator struct {
 // New makes a coordinator. Run starts it.
 func New(c Config, h Hooks) *Coordinator {
 	if c.MaxRecords == 0 {
-		c.MaxRecords = defaultMaxRecords
+		c.MaxRecords = MaxRecords
 	}
 	if c.MaxBytes == 0 {
 		c.MaxBytes = defaultMaxBytes

@@ -131,6 +131,7 @@ func (c *compiler) compile(root *yaml.Node) {
 	c.plan.Layout = c.layout
 	c.plan.Checkpoint = d.checkpoint
 	c.plan.Durability = d.durability
+	c.plan.Attempts = d.poison
 	c.mask(&d, root)
 	c.plan.Version = c.version()
 	c.build(t, c.scope.Span(root))

@@ -22,6 +22,7 @@ type document struct {
 	telemetry         telemetryConfig
 	mask              []string
 	durability        string
+	poison            int
 	checkpoint        time.Duration
 }
 
@@ -39,6 +40,15 @@ func (d *document) bind(f *conf.Fields) {
 	part(f, &d.late, "late", "A sink for the records that come too late for their window. Default: they are dead letters.", "sink", new(sinkConfig).bind)
 	f.Strings(&d.mask, "mask", nil, "Fields whose values are hidden (\"***\") wherever records of the flow can be looked at: telluride tap, and the dashboard. Sinks get them as they are. A field that a stage renames or copies is to be listed under its new name too.")
 	f.Enum(&d.durability, "durability", "disk", []string{"disk", "memory"}, "Where the flow's state is kept: disk outlives a crash; memory does not, and what was in it is then lost.")
+	f.Object("poison", "What to do about a record that ends the process, each time that it is delivered.", func(f *conf.Fields) {
+		f.Int(&d.poison, "attempts", 3, "At how many ends of the process a record was alone in flight that becomes a dead letter. 0: it never does, and nothing is noted of what is in flight.").Min(0).Max(100)
+		f.Check(func() (message, advice string) {
+			if d.poison == 1 {
+				return "one end of the process proves nothing: it may have been killed from outside", "write 2 or more, or 0 for never"
+			}
+			return "", ""
+		})
+	})
 	f.Object("checkpoint", "How often the flow makes its progress durable.", func(f *conf.Fields) {
 		f.Duration(&d.checkpoint, "interval", time.Second, "The longest time between two checkpoints of a flow with state. Shorter means less to repeat after a crash, longer means less to write.").Min(10 * time.Millisecond)
 	})

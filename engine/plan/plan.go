@@ -58,6 +58,9 @@ type Plan struct {
 	Stateful bool
 	// Batch is the number of records that a batch aims at.
 	Batch int
+	// Attempts is at how many ends of the process a record was alone in flight
+	// that becomes a dead letter; 0: it never does.
+	Attempts int
 	// Durability is disk, or memory for state that need not outlive the process.
 	Durability string
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync/atomic"
 
 	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/expr"
@@ -137,6 +138,9 @@ type Runtime struct {
 	// MaxBatch is the largest number of records that one Read shall return,
 	// or one Write will be given.
 	MaxBatch int
+	// Singly, while it is true, has one Read return one record at most; nil:
+	// it never is. It goes from true to false, not back. See [Runtime.Most].
+	Singly *atomic.Bool
 	// Resumed says that the flow goes on from a commit, or after an abort: a
 	// sink must then keep what it wrote before.
 	Resumed bool
@@ -153,4 +157,12 @@ type Runtime struct {
 	// Terminal says that Stdout is a terminal, Width its columns; 0: unknown.
 	Terminal bool
 	Width    int
+}
+
+// Most is the largest number of records that a Read shall return now.
+func (rt *Runtime) Most() int {
+	if rt.Singly != nil && rt.Singly.Load() {
+		return 1
+	}
+	return rt.MaxBatch
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/poison"
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/engine/telemetry"
@@ -47,6 +48,8 @@ type Config struct {
 	// when that is repeated after an abort. Calls do not overlap. It must not
 	// keep the record's memory. It may be nil.
 	Left func(record.Side)
+	// Guard looks for records that end the process; nil: nobody does.
+	Guard *poison.Guard
 	// Committed is told of every commit. It does not block. It may be nil.
 	Committed func(checkpoint.Done, time.Duration)
 }
@@ -113,6 +116,12 @@ func New(p *plan.Plan, c Config) *Graph {
 }
 
 func (g *Graph) committed(d checkpoint.Done, took time.Duration) {
+	if err := g.config.Guard.Committed(d.Settled); err != nil {
+		g.coord.Fail(err)
+	}
+	for _, p := range g.pumps {
+		p.look()
+	}
 	if g.config.Committed != nil {
 		g.config.Committed(d, took)
 	}
@@ -173,7 +182,8 @@ func (g *Graph) run() error {
 	if errors.Is(err, checkpoint.ErrAborted) {
 		err = ErrStopped
 	}
-	return errors.Join(err, g.closeSinks())
+	// Whatever was in flight has not ended the process.
+	return errors.Join(err, g.config.Guard.Withdraw(), g.closeSinks())
 }
 
 // Stop ends the graph without a commit. It returns at once; Run returns when

@@ -65,7 +65,7 @@ func describe(l *deadletter.Letter, r *record.Record) {
 
 // name gives the letter its id.
 func (s *sides) name(l *deadletter.Letter, r *record.Record) {
-	identity := identityOf(l, r)
+	identity := identityOf(r)
 	if identity == "" {
 		identity = s.twins.unique()
 	}
@@ -77,18 +77,30 @@ func (s *sides) name(l *deadletter.Letter, r *record.Record) {
 
 // identityOf is what a record is known by when it is read again: its place in
 // a file or stream, or the id that its sender gave it; "" when there is none.
-func identityOf(l *deadletter.Letter, r *record.Record) string {
+func identityOf(r *record.Record) string {
 	if r.Meta == nil {
 		return ""
 	}
-	if l.Offset >= 0 {
-		place := l.File
-		if place == "" {
-			place = r.Meta.Lookup(queuePath, r.Origin.Seq).Text()
-		}
-		return place + "@" + strconv.FormatInt(l.Offset, 10)
+	if place := placeOf(r); place != "" {
+		return place
 	}
 	return strings.Clone(r.Meta.Lookup(idPath, r.Origin.Seq).Text())
+}
+
+// placeOf is where a record stands in a file or stream; "" when it does not.
+func placeOf(r *record.Record) string {
+	if r.Meta == nil {
+		return ""
+	}
+	offset := r.Meta.Lookup(offsetPath, r.Origin.Seq)
+	if offset.Kind() != record.Int || offset.Int() < 0 {
+		return ""
+	}
+	place := r.Meta.Lookup(filePath, r.Origin.Seq)
+	if place.Kind() != record.String {
+		place = r.Meta.Lookup(queuePath, r.Origin.Seq)
+	}
+	return place.Text() + "@" + strconv.FormatInt(offset.Int(), 10)
 }
 
 // twins tells letters apart that would have one id: equal records that one

@@ -42,6 +42,7 @@ type pump struct {
 	finished bool
 	quiet    bool   // the source was stopped; its input has not ended
 	resumed  uint64 // the last drain barrier that is called off or over
+	isolation
 }
 
 func newPump(index int, src *plan.Source, in *Intake, from checkpoint.Position, g *Graph) *pump {
@@ -52,6 +53,7 @@ func newPump(index int, src *plan.Source, in *Intake, from checkpoint.Position, 
 		resume: make(chan uint64, 1), out: make(chan any), stop: g.stop,
 		now: g.now, remember: g.plan.Stateful,
 	}
+	p.isolation = newIsolation(g.config.Guard, p.clock)
 	p.mark.Position, p.mark.Seq = from.Bytes, in.sent
 	p.pending = in.take()
 	if src.Rate > 0 {
@@ -88,7 +90,7 @@ func (p *pump) run() {
 	for {
 		var inputs <-chan stage.Input
 		room := p.coord.Room()
-		if p.pending.Batch == nil && !p.finished && !p.quiet && room == nil {
+		if p.pending.Batch == nil && !p.finished && !p.quiet && p.alone == 0 && room == nil {
 			inputs = p.intake.inputs
 		}
 		select {
@@ -113,12 +115,24 @@ func (p *pump) run() {
 				ready = wait.C()
 				continue
 			}
-			if !p.sendPending() {
+			if ready, ok = p.proceed(wait); !ok {
 				return
 			}
 		case <-ready:
-			ready = nil
+			var ok bool
+			if ready, ok = p.proceed(wait); !ok {
+				return
+			}
+		case p.turn <- struct{}{}:
 			if !p.sendPending() {
+				return
+			}
+		case <-p.committed:
+			if !p.landed() {
+				return
+			}
+		case <-p.impatience:
+			if !p.impatient() {
 				return
 			}
 		case <-tick.C():
@@ -156,12 +170,11 @@ func (p *pump) sendPending() bool {
 		o := &b.Side[i].Record.Origin
 		o.Source, seq = p.index, max(seq, o.Seq)
 	}
-	if p.remember && in.IDs != nil {
-		if err := p.recognise(&in); err != nil {
-			p.coord.Fail(err)
-			<-p.stop
-			return false
-		}
+	if p.remember && in.IDs != nil && !p.holds(p.recognise(&in)) {
+		return false
+	}
+	if (p.turn != nil || p.guard.Wary()) && !p.holds(p.isolate(&in, seq)) {
+		return false
 	}
 	p.mark.Seq, p.mark.Position = seq, in.Position
 	p.row.Bytes.Add(int64(bytes))
@@ -171,7 +184,22 @@ func (p *pump) sendPending() bool {
 	p.trace.Read(b, seq)
 	// Told before it is sent, so that it cannot be settled before it counts.
 	p.coord.Sent(p.index, seq)
-	return p.send(b)
+	if !p.send(b) {
+		return false
+	}
+	if p.alone > 0 {
+		p.coord.Hurry()
+	}
+	return true
+}
+
+// holds fails the graph with an error, if there is one.
+func (p *pump) holds(err error) bool {
+	if err != nil {
+		p.coord.Fail(err)
+		<-p.stop
+	}
+	return err == nil
 }
 
 // recognise takes those deliveries out of an input that were committed before:
@@ -200,11 +228,11 @@ func (p *pump) recognise(in *stage.Input) error {
 			p.ids = append(p.ids, checkpoint.DeliveryID{Seq: r.Origin.Seq, ID: id})
 		}
 		if kept != i {
-			b.Records[kept] = *r
+			b.Records[kept], in.IDs[kept] = *r, in.IDs[i]
 		}
 		kept++
 	}
-	b.Records = b.Records[:kept]
+	b.Records, in.IDs = b.Records[:kept], in.IDs[:kept]
 	return nil
 }
 
@@ -212,11 +240,17 @@ func (p *pump) recognise(in *stage.Input) error {
 func (p *pump) send(b *record.Batch) bool {
 	p.now = max(p.now, p.clock.Now().UnixNano())
 	b.Now = p.now
-	select {
-	case p.out <- b:
-		return true
-	case <-p.stop:
-		return false
+	for {
+		select {
+		case p.out <- b:
+			return true
+		case <-p.impatience: // time is sent meanwhile, and does not get through either
+			if !p.impatient() {
+				return false
+			}
+		case <-p.stop:
+			return false
+		}
 	}
 }
 
@@ -237,6 +271,14 @@ func (p *pump) barrier(b record.Barrier) bool {
 		case p.resumed = <-p.resume:
 		case next := <-p.barriers: // behind a drain only another drain comes, or the end
 			if !p.barrier(next) {
+				return false
+			}
+		case <-p.committed:
+			if !p.landed() {
+				return false
+			}
+		case <-p.impatience:
+			if !p.impatient() {
 				return false
 			}
 		case <-p.stop:
@@ -264,9 +306,7 @@ func (p *pump) end() bool {
 		return true
 	}
 	p.finished = true
-	if err := p.intake.err; err != nil {
-		p.coord.Fail(err)
-		<-p.stop
+	if !p.holds(p.intake.err) {
 		return false
 	}
 	p.coord.Finished()

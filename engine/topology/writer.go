@@ -11,6 +11,7 @@ import (
 
 	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/plan"
+	"github.com/telluride-stream/telluride/engine/poison"
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
 	"github.com/telluride-stream/telluride/engine/telemetry"
@@ -32,6 +33,7 @@ type writer struct {
 	// meter is that of the terminal that runs the writer; nil while none does.
 	meter    *meter
 	troubles *troubles
+	guard    *poison.Guard // what waits for a sink ends no process
 	spot     *spot
 	// abort ends every wait of a terminal.
 	abort context.Context
@@ -50,7 +52,7 @@ func newWriter(p *plan.Sink, g *Graph) *writer {
 	row.Plays(telemetry.Sink)
 	return &writer{
 		name: p.Name, sink: p.Spec.New(rt), lazy: p.Spec.Lazy, deadline: p.Deadline, clock: clock.For(g.config.Clock, "sink "+p.Name), steady: g.config.Steady,
-		log: rt.Log, row: row, troubles: &g.troubles, spot: g.config.Taps.spot(SinkTap(p.Name)), abort: g.aborted,
+		log: rt.Log, row: row, troubles: &g.troubles, guard: g.config.Guard, spot: g.config.Taps.spot(SinkTap(p.Name)), abort: g.aborted,
 	}
 }
 
@@ -85,6 +87,9 @@ func (w *writer) patiently(ctx context.Context, what string, try func() error) e
 		}
 		w.row.Retries.Add(1)
 		w.troubles.set(w.name, fmt.Errorf("%s: %w", what, err))
+		if err := w.guard.Withdraw(); err != nil {
+			return err
+		}
 		pause := pauses.NextBackOff()
 		if w.deadline > 0 {
 			left := w.deadline - w.clock.Now().Sub(start)

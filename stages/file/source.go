@@ -211,7 +211,8 @@ func (r *reader) take() (*record.Batch, error) {
 	if !ok {
 		return nil, nil
 	}
-	room := min(r.rt.MaxBatch, max(r.last+r.last/8, 16))
+	most := r.rt.Most()
+	room := min(most, max(r.last+r.last/8, 16))
 	f := filler{batch: record.NewBatch(room), current: c, reader: r}
 	f.place = &place{file: c.path, seq: r.seq + 1, offsets: make([]uint32, 0, room)}
 	c.cut.share(f.batch)
@@ -220,7 +221,7 @@ func (r *reader) take() (*record.Batch, error) {
 		r.seq++
 		f.add(&p)
 		// What follows a long piece is too far away for the same place.
-		if n++; n == r.rt.MaxBatch || p.long > 0 {
+		if n++; n == most || p.long > 0 {
 			break
 		}
 		p, ok = c.cut.next()

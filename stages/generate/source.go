@@ -78,7 +78,7 @@ func (g *generator) Read(ctx context.Context) (stage.Input, error) {
 	if err := ctx.Err(); err != nil {
 		return stage.Input{}, err
 	}
-	n := uint64(g.rt.MaxBatch)
+	n := uint64(g.rt.Most())
 	if count := uint64(g.config.Count); count > 0 {
 		if g.index >= count {
 			return stage.Input{}, io.EOF

@@ -44,7 +44,8 @@ func (c *consumer) collect(s *session, rt stage.Runtime) {
 	n, room := 0, 16 // what is in now, and what is expected of the next one
 	for {
 		deliveries, batches := c.deliveries, chan<- *taken(nil)
-		if n >= rt.MaxBatch {
+		most := rt.Most()
+		if n >= most {
 			deliveries = nil
 		}
 		if n >= c.enough || n > 0 && due {
@@ -57,7 +58,7 @@ func (c *consumer) collect(s *session, rt stage.Runtime) {
 				return
 			}
 			if now == nil {
-				now = c.start(d.DeliveryTag, min(room, rt.MaxBatch))
+				now = c.start(d.DeliveryTag, min(room, most))
 			}
 			if err := c.add(now, &d, s.from); err != nil {
 				s.lose(err)
