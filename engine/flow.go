@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/time/rate"
 
 	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/clock"
@@ -54,6 +55,17 @@ type Flow struct {
 	err      error
 }
 
+const (
+	// maxRestartPause is short, since it is also how long a flow goes on waiting
+	// when a broker is back after hours: an attempt costs one connection.
+	maxRestartPause = 5 * time.Second
+	// tellRestarts is how often an outage is told of, once it has been.
+	tellRestarts = 30 * time.Second
+)
+
+// newTelling tells of the first restarts, and then of some.
+func newTelling() *rate.Sometimes { return &rate.Sometimes{First: 3, Interval: tellRestarts} }
+
 // run runs graphs of the plan, one after the other, until one has come to its
 // end or failed for good.
 func (f *Flow) run() {
@@ -65,8 +77,9 @@ func (f *Flow) run() {
 		return
 	}
 	pauses := &backoff.ExponentialBackOff{
-		InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 30 * time.Second,
+		InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: maxRestartPause,
 	}
+	telling, untold := newTelling(), 0
 	if f.engine.config.Steady {
 		pauses.RandomizationFactor = 0
 	}
@@ -84,9 +97,14 @@ func (f *Flow) run() {
 		}
 		if f.engine.config.Clock.Now().Sub(began) > time.Minute {
 			pauses.Reset()
+			telling = newTelling()
 		}
 		pause := pauses.NextBackOff()
-		f.log.Warn("starting again from the last commit", "error", err, "in", pause.Round(time.Millisecond))
+		untold++
+		telling.Do(func() {
+			f.log.Warn("starting again from the last commit", "error", err, "in", pause.Round(time.Millisecond), "times", untold)
+			untold = 0
+		})
 		for _, row := range f.Ledger.Rows() {
 			row.Forget()
 		}

@@ -1,8 +1,11 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"log/slog"
 	"math"
 	"slices"
 	"strconv"
@@ -420,4 +423,46 @@ func TestTheFaultsOfASourceEndTheFlowOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAnOutageIsToldOfNowAndThenAndItsEndIsSeenSoon: a source is away for an
+// hour.
+func TestAnOutageIsToldOfNowAndThenAndItsEndIsSeenSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, sink := &script{events: records(3), idle: true, ack: true, away: true}, &collector{}
+		var log bytes.Buffer
+		f := engine.New(engine.Config{Log: slog.New(slog.NewJSONHandler(&log, nil))}).Start(newPlan([]*script{s}, []*collector{sink}, 10))
+		const outage = time.Hour
+		time.Sleep(outage)
+		restarts := f.Summary().Restarts
+		s.mu.Lock()
+		s.away = false
+		s.mu.Unlock()
+		time.Sleep(10 * time.Second) // some more than the longest pause
+		if got := len(ids(sink)); got != 3 {
+			t.Errorf("%d records came through when the source was back, want 3", got)
+		}
+		f.Stop()
+		_ = mustEnd(t, f)
+		lines, times := 0, 0
+		for dec := json.NewDecoder(&log); dec.More(); {
+			var line struct {
+				Msg   string
+				Times int
+			}
+			if err := dec.Decode(&line); err != nil {
+				t.Fatal(err)
+			}
+			if line.Msg == "starting again from the last commit" {
+				lines++
+				times += line.Times
+			}
+		}
+		if most := 3 + int(outage/(30*time.Second)); lines < 3 || lines > most {
+			t.Errorf("the outage was told of in %d lines, want 3 to %d", lines, most)
+		}
+		if restarts-times > 10 || times > restarts {
+			t.Errorf("the lines tell of %d restarts of %d", times, restarts)
+		}
+	})
 }

@@ -60,3 +60,32 @@ func TestARedeliveryThatWasCommittedCountsOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestARedeliveryWithoutAnIDCountsTwice plays the same with messages that have
+// no ids: nothing tells that they were committed.
+func TestARedeliveryWithoutAnIDCountsTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := checkpoint.NewMemory()
+		for _, redelivered := range []int{0, 4} {
+			s := &script{name: "s", ack: true, idle: true, redelivered: redelivered, events: []event{{keys: []int{1, 1, 1, 2}}}}
+			p := newPlan([]*script{s}, []*collector{{}}, 100)
+			p.Nodes = []plan.Node{partition(p.Layout, 2), &plan.Operator{Name: "tally", Kind: "tally", Spec: tallySpec()}}
+			p.Stateful = true
+			f := engine.New(engine.Config{Store: store}).Start(p)
+			time.Sleep(time.Second)
+			f.Stop()
+			<-f.Done()
+			if s.settled != 4 {
+				t.Fatalf("settled %d, want 4", s.settled)
+			}
+		}
+		totals := map[string]int64{}
+		err := store.State("flow", "tally", func(key string, value []byte) error {
+			totals[record.KeyValues(key)[0].Str()] = int64(value[len(value)-1])
+			return nil
+		})
+		if err != nil || totals["k1"] != 6 || totals["k2"] != 2 {
+			t.Fatalf("totals %v (%v), want k1: 6, k2: 2", totals, err)
+		}
+	})
+}

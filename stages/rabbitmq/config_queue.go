@@ -33,7 +33,7 @@ func newConfigQueue(c *configQueueConfig, rt stage.Runtime) *configQueue {
 func (q *configQueue) Run(ctx context.Context, deliver func(stage.Message)) error {
 	defer q.mouth.close()
 	pauses := &backoff.ExponentialBackOff{
-		InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 30 * time.Second,
+		InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 5 * time.Second, // it is also waited when the broker is back
 	}
 	pauses.Reset()
 	for {
