@@ -403,6 +403,9 @@ func TestARefusedMessageLeavesAPendingChangeAlone(t *testing.T) {
 		if s := st.Status()[0]; s.State != "pending" || s.Reason != all[0].receipt.Reason {
 			t.Errorf("%s: %s", s.State, s.Reason)
 		}
+		if n := f.Snapshot().Flow.Reloads["pending"]; n != 1 {
+			t.Errorf("it is counted as pending %d times", n)
+		}
 		st.away.Store(false)
 		time.Sleep(time.Minute)
 		s := st.Status()[0]

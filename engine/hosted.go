@@ -50,6 +50,8 @@ type job struct {
 	// follow tells the sender what became of a change in the end that was
 	// answered as pending; nil: nobody waits for that.
 	follow func(change.Receipt)
+	// waited says that the change is tried again.
+	waited bool
 	// problems are why a message is no change; with errors it is rejected.
 	problems diag.List
 }
@@ -126,6 +128,12 @@ func (f *hosted) do(j job) change.Outcome {
 			r = f.unreadable(j.change, j.problems)
 		} else {
 			r = f.apply(j.change)
+		}
+		if j.waited && r.Outcome == change.Pending {
+			f.mu.Lock()
+			f.enter(r) // its reason may be another
+			f.mu.Unlock()
+			return r.Outcome
 		}
 		f.keep(j, r)
 		f.running().Ledger.Reloaded(string(r.Outcome))

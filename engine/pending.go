@@ -105,7 +105,7 @@ func (f *hosted) retry() bool {
 		return false
 	}
 	answer := make(chan change.Receipt, 1)
-	if f.do(job{change: again.change, answer: answer, follow: again.follow}) == change.Pending {
+	if f.do(job{change: again.change, answer: answer, follow: again.follow, waited: true}) == change.Pending {
 		return true
 	}
 	f.ended(again, <-answer)
