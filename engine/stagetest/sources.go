@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,8 +80,14 @@ func (s *session) done() {
 	synctest.Wait()
 }
 
+// instance is a source one Read of which returns batch records at most. It is
+// asked for one by one in the way that the engine does it.
 func (s *session) instance(batch int) stage.Source {
 	rt := stage.Runtime{Flow: "flow", Name: s.kind.Name, Clock: clock.System{}, Log: quiet(), MaxBatch: batch}
+	if batch == 1 {
+		rt.MaxBatch, rt.Singly = 10, new(atomic.Bool)
+		rt.Singly.Store(true)
+	}
 	if s.sample.Stdin != nil {
 		rt.Stdin, s.stdin = s.sample.Stdin()
 	}
