@@ -85,6 +85,27 @@ func TestARecordThatIsInFlightAtThreeEndsIsCondemned(t *testing.T) {
 	})
 }
 
+// TestAProcessThatIsKilledOftenCondemnsNothing: a record takes its time, and no
+// process gets as far. After the first end it is not in flight any more when
+// the next ones come.
+func TestAProcessThatIsKilledOftenCondemnsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := oneMortal()
+		f := m.flows[0]
+		f.hangs = true
+		if problem := m.kill(12, 900*time.Millisecond); problem != "" {
+			t.Fatal(problem)
+		}
+		f.hangs = false
+		if problem := m.run(); problem != "" {
+			t.Fatal(problem)
+		}
+		if len(f.dead.got) > 0 {
+			t.Errorf("dead letters: %v", f.dead.got)
+		}
+	})
+}
+
 // hanging is a sink whose writes do not return before the flow stops.
 type hanging struct{ stage.Sink }
 

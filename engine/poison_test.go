@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,7 +107,7 @@ type mortals struct {
 	store  lasting
 	flows  []*mortalFlow
 	kills  []time.Duration // when the first lives end from outside
-	killed int
+	killed atomic.Int32
 	lives  int
 	alone  map[string]int // ends at which a record was alone in flight, by its id
 }
@@ -200,7 +201,7 @@ func (m *mortals) live() (complete bool, problem string) {
 	}
 	if len(m.kills) > 0 {
 		killing := time.AfterFunc(m.kills[0], func() {
-			m.killed++
+			m.killed.Add(1)
 			l.die()
 		})
 		defer killing.Stop()
@@ -259,7 +260,9 @@ func (m *mortals) over() bool {
 func (f *mortalFlow) over(store checkpoint.Store) bool {
 	last, _, _ := store.Last(f.name)
 	for _, s := range f.sources {
+		s.mu.Lock()
 		at := s.settled
+		s.mu.Unlock()
 		if !s.ack && last.Positions != nil && last.Positions[s.name].Bytes != nil {
 			at = int(last.Positions[s.name].Bytes[7])
 		}
@@ -310,8 +313,8 @@ func (m *mortals) run() string {
 		if complete, problem = m.live(); problem != "" {
 			return problem
 		}
-		if most := 3 + 2*m.killed + 6*deadly; m.lives > most {
-			return fmt.Sprintf("not over after %d lives, %d of them killed, with %d deadly records", m.lives, m.killed, deadly)
+		if most := 3 + 2*int(m.killed.Load()) + 6*deadly; m.lives > most {
+			return fmt.Sprintf("not over after %d lives, %d of them killed, with %d deadly records", m.lives, m.killed.Load(), deadly)
 		}
 		time.Sleep(time.Second)
 	}
@@ -341,9 +344,9 @@ func (m *mortals) check(f *mortalFlow) string {
 			switch {
 			case f.deadly[id] && (dead[id] == 0 || passed[id]):
 				return fmt.Sprintf("%s ends the process; dead %d times, passed: %v", id, dead[id], passed[id])
-			case dead[id] > 0 && (m.alone[id] < 3 || !f.deadly[id] && m.killed == 0):
+			case dead[id] > 0 && (m.alone[id] < 3 || !f.deadly[id] && m.killed.Load() == 0):
 				return fmt.Sprintf("%s is dead, and was alone in flight at %d ends", id, m.alone[id])
-			case dead[id] > 1 && m.killed == 0:
+			case dead[id] > 1 && m.killed.Load() == 0:
 				return fmt.Sprintf("%s is dead %d times", id, dead[id])
 			case dead[id] == 0 && !passed[id]:
 				return fmt.Sprintf("%s is gone", id)
