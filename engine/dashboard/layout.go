@@ -16,7 +16,7 @@ import (
 // Sizes of the graph, in pixels.
 const (
 	boxWidth, boxHeight = 172, 82
-	gapAlong            = 34 // between columns; in rows, between boxes
+	gapAlong            = 28 // between columns; in rows, between boxes
 	gapAcross           = 20
 	labelRoom           = 92 // more between columns where arrows have labels
 	lineRoom            = 26 // the same between rows

@@ -34,7 +34,7 @@ function draw() {
     if (!here) return [...colour(line), '\n'];
     const at = [...line].slice(0, here.column - 1).join('').length;
     const end = at + (/^[^\s,}\]]*/.exec(line.slice(at))[0].length || 1);
-    return [...colour(line.slice(0, at)), h('span', { class: 'squiggle' + (here.severity === 'error' ? '' : ' warn') }, line.slice(at, end) || ' '), line.slice(end), '\n'];
+    return [...colour(line.slice(0, at)), h('span', { class: 'squiggle' + (here.severity === 'error' ? '' : ' warn') }, line.slice(at, end) || ' '), ...colour(line.slice(end)), '\n'];
   }));
   scroll();
 }

@@ -89,7 +89,7 @@ function table(f) {
 
 /** A graph that is wider than the page shrinks, down to what can be read. */
 function fit() {
-  for (const g of $$('.graph')) g.style.minWidth = `${Math.round(g.getAttribute('width') * 0.78)}px`;
+  for (const g of $$('.graph')) g.style.minWidth = `${Math.round(g.getAttribute('width') * 0.695)}px`;
   const canvas = $('.canvas'), more = $('#graph-more');
   const tell = () => { more.hidden = canvas.scrollWidth - canvas.clientWidth - canvas.scrollLeft < 8; };
   canvas.addEventListener('scroll', tell, { passive: true });
