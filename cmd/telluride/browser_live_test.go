@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -14,6 +15,43 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
+
+// The page shows a letter by itself, whenever it is written. A file takes no
+// letters back, and the page says what to do instead.
+func (b browser) showsDeadLetters(t *testing.T) {
+	dead := filepath.Join(t.TempDir(), "dead.ndjson")
+	readings := filepath.Join(t.TempDir(), "readings.ndjson")
+	if err := os.WriteFile(readings, []byte("{\"reading\":1}\n{\"reading\":99}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := b.open(t, fmt.Sprintf(`name: sensors
+source: {file: {path: %q, follow: true}}
+stages:
+  - assert: {that: "reading < 99", reason: "the sensor is broken"}
+sink: {drop: {}}
+dead_letter: {file: {path: %q}}
+`, readings, dead))
+	p.at("/flows/sensors/dead")
+	p.until(text("#dead tbody") + `.includes('the sensor is broken') && ` + text("#dead tbody") + `.includes('{"reading":99}')`)
+	p.click("#dead tbody input")
+	// What dies meanwhile appears, and leaves the choice alone.
+	appendTo(t, readings, "{\"reading\":100}\n")
+	p.until(text("#dead tbody") + `.includes('{"reading":100}') && document.querySelectorAll('#dead tbody input:checked').length === 1`)
+	p.click("#replay")
+	p.until(text("#dead-result") + `.includes('takes no records from outside')`) // as a queue would
+}
+
+func appendTo(t *testing.T, file, text string) {
+	t.Helper()
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // A reading that was above a limit dies, goes to a queue, and is sent through
 // the flow again once the limit has been raised: all of it in the page.
@@ -153,4 +191,40 @@ func (b browser) walks(t *testing.T) {
 	p.until(text("#receipt") + `.includes('Rejected') && document.activeElement.id === 'p-rate_limit_allowed'`)
 	p.do(chromedp.KeyEvent(kb.Backspace + kb.Backspace + kb.Enter))
 	p.until(text("#receipt") + `.includes('Applied') && document.activeElement !== document.body`)
+}
+
+func (b browser) showsValues(t *testing.T) {
+	p, _ := b.open(t, strings.Replace(sensors, "mask: [secret]\n", "", 1))
+	p.at("/flows/sensors/values")
+	p.until("document.querySelectorAll('#values tbody tr').length === 5 && " + text("#values thead") + ".includes('reads')")
+	p.until("(window.seen ??= " + text("#values tbody") + ") !== " + text("#values tbody"))
+}
+
+// Open windows are shown with their bounds, by page, and can be searched.
+func (b browser) showsWindows(t *testing.T) {
+	p, _ := b.open(t, `name: sensors
+source:
+  generate: {rows: {index: "index", sensor: "'s' + string(index % 250)", reading: "index % 100"}, every: 1ms}
+stages:
+  - partition: {by: sensor, lanes: 2}
+  - route:
+      match: all
+      branches:
+        - {name: long, when: "true", stages: [{name: hours, window: {tumbling: 1000000h, aggregate: {reads: "count()"}}}]}
+        - {name: many, when: "true", stages: [{name: thousands, window: {count: 1000000, aggregate: {total: "sum(reading)"}}}]}
+sink: {drop: {}}
+`)
+	p.at("/flows/sensors/values")
+	p.until("document.querySelectorAll('#values tbody tr').length === 100 && " + text("#values thead") + ".includes('from') && " + text("#values thead") + ".includes('reads')")
+	p.until(text("#values-note") + " === '250 keys, page 1' && " + text("#values tbody") + ".includes(' 00:00:00Z')")
+	p.click("#values-next")
+	p.until(text("#values-note") + " === '250 keys, page 2'")
+	p.click("#values-next")
+	p.until(text("#values-note") + " === '250 keys, page 3' && document.querySelectorAll('#values tbody tr').length === 50 && document.querySelector('#values-next').hidden")
+	p.click("#values-back")
+	p.until(text("#values-note") + " === '250 keys, page 2'")
+	p.fill(`#values-form [name="find"]`, "S24")
+	p.until(text("#values-note") + " === '11 of 250 keys' && document.querySelectorAll('#values tbody tr').length === 11")
+	p.do(chromedp.Evaluate(`(() => { const e = document.querySelector('#values-form select'); e.value = 'thousands'; e.dispatchEvent(new Event('change')) })()`, nil))
+	p.until(text("#values tbody") + ".includes(' of 1,000,000') && " + text("#values thead") + ".includes('total')")
 }

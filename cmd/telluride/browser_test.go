@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -366,79 +364,6 @@ func (b browser) taps(t *testing.T) {
 	p.until(`document.querySelectorAll('#records tbody tr').length > 1 && [...document.querySelectorAll('#records tbody tr')].every((r) => JSON.parse(r.lastChild.textContent).reading > 95)`)
 }
 
-// The page shows a letter by itself, whenever it is written. A file takes no
-// letters back, and the page says what to do instead.
-func (b browser) showsDeadLetters(t *testing.T) {
-	dead := filepath.Join(t.TempDir(), "dead.ndjson")
-	readings := filepath.Join(t.TempDir(), "readings.ndjson")
-	if err := os.WriteFile(readings, []byte("{\"reading\":1}\n{\"reading\":99}\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	p, _ := b.open(t, fmt.Sprintf(`name: sensors
-source: {file: {path: %q, follow: true}}
-stages:
-  - assert: {that: "reading < 99", reason: "the sensor is broken"}
-sink: {drop: {}}
-dead_letter: {file: {path: %q}}
-`, readings, dead))
-	p.at("/flows/sensors/dead")
-	p.until(text("#dead tbody") + `.includes('the sensor is broken') && ` + text("#dead tbody") + `.includes('{"reading":99}')`)
-	p.click("#dead tbody input")
-	// What dies meanwhile appears, and leaves the choice alone.
-	appendTo(t, readings, "{\"reading\":100}\n")
-	p.until(text("#dead tbody") + `.includes('{"reading":100}') && document.querySelectorAll('#dead tbody input:checked').length === 1`)
-	p.click("#replay")
-	p.until(text("#dead-result") + `.includes('takes no records from outside')`) // as a queue would
-}
-
-func appendTo(t *testing.T, file, text string) {
-	t.Helper()
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = f.WriteString(text)
-	if err := errors.Join(err, f.Close()); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (b browser) showsValues(t *testing.T) {
-	p, _ := b.open(t, strings.Replace(sensors, "mask: [secret]\n", "", 1))
-	p.at("/flows/sensors/values")
-	p.until("document.querySelectorAll('#values tbody tr').length === 5 && " + text("#values thead") + ".includes('reads')")
-	p.until("(window.seen ??= " + text("#values tbody") + ") !== " + text("#values tbody"))
-}
-
-// Open windows are shown with their bounds, by page, and can be searched.
-func (b browser) showsWindows(t *testing.T) {
-	p, _ := b.open(t, `name: sensors
-source:
-  generate: {rows: {index: "index", sensor: "'s' + string(index % 250)", reading: "index % 100"}, every: 1ms}
-stages:
-  - partition: {by: sensor, lanes: 2}
-  - route:
-      match: all
-      branches:
-        - {name: long, when: "true", stages: [{name: hours, window: {tumbling: 1000000h, aggregate: {reads: "count()"}}}]}
-        - {name: many, when: "true", stages: [{name: thousands, window: {count: 1000000, aggregate: {total: "sum(reading)"}}}]}
-sink: {drop: {}}
-`)
-	p.at("/flows/sensors/values")
-	p.until("document.querySelectorAll('#values tbody tr').length === 100 && " + text("#values thead") + ".includes('from') && " + text("#values thead") + ".includes('reads')")
-	p.until(text("#values-note") + " === '250 keys, page 1' && " + text("#values tbody") + ".includes(' 00:00:00Z')")
-	p.click("#values-next")
-	p.until(text("#values-note") + " === '250 keys, page 2'")
-	p.click("#values-next")
-	p.until(text("#values-note") + " === '250 keys, page 3' && document.querySelectorAll('#values tbody tr').length === 50 && document.querySelector('#values-next').hidden")
-	p.click("#values-back")
-	p.until(text("#values-note") + " === '250 keys, page 2'")
-	p.fill(`#values-form [name="find"]`, "S24")
-	p.until(text("#values-note") + " === '11 of 250 keys' && document.querySelectorAll('#values tbody tr').length === 11")
-	p.do(chromedp.Evaluate(`(() => { const e = document.querySelector('#values-form select'); e.value = 'thousands'; e.dispatchEvent(new Event('change')) })()`, nil))
-	p.until(text("#values tbody") + ".includes(' of 1,000,000') && " + text("#values thead") + ".includes('total')")
-}
-
 func (b browser) pauses(t *testing.T) {
 	p, _ := b.open(t, sensors)
 	p.at("/flows/sensors")
@@ -480,50 +405,4 @@ func (b browser) refusesOthers(t *testing.T) {
 	p.until("window.done === 'done'")
 	p.at("/flows/sensors")
 	p.until(text("#state") + " === 'running'")
-}
-
-// TestScreenshots writes pictures of every page to the folder that
-// TELLURIDE_SHOTS names, for people to look at.
-func TestScreenshots(t *testing.T) {
-	folder := os.Getenv("TELLURIDE_SHOTS")
-	if folder == "" {
-		t.Skip("TELLURIDE_SHOTS names no folder")
-	}
-	p, _ := browser{browse(t)}.open(t, sensors)
-	if url := os.Getenv("TELLURIDE_SHOTS_OF"); url != "" {
-		p.url = url // another process, and its flow
-	}
-	flow := "sensors"
-	if name := os.Getenv("TELLURIDE_SHOTS_FLOW"); name != "" {
-		flow = name
-	}
-	for _, scheme := range []string{"light", "dark"} {
-		for name, width := range map[string]int64{"desktop": 1280, "phone": 390} {
-			p.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}), chromedp.EmulateViewport(width, 820))
-			for _, path := range paths {
-				p.at(strings.Replace(path, "sensors", flow, 1))
-				p.until("document.querySelector('#live').dataset.live === 'on'")
-				if strings.HasSuffix(path, "tap") {
-					p.click("#go")
-					p.until("document.querySelectorAll('#records tbody tr').length > 8")
-				}
-				if strings.HasSuffix(path, "file") {
-					p.do(chromedp.Evaluate(`(() => { const e = document.querySelector('#source'); e.value = e.value.replace('stages:', 'stagse:').replace('lanes: {default', 'lanes: {defautl'); e.dispatchEvent(new Event('input')) })()`, nil))
-					p.until("document.querySelectorAll('#problems li').length > 1")
-				}
-				if path == "/" || path == "/flows/sensors" {
-					p.until("document.querySelector('#cores').children.length > 0")
-				}
-				var png []byte
-				p.do(chromedp.FullScreenshot(&png, 100))
-				file := strings.Trim(strings.ReplaceAll(path, "/", "-"), "-")
-				if file == "" {
-					file = "flows"
-				}
-				if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%s-%s-%s.png", file, name, scheme)), png, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-	}
 }
