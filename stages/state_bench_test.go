@@ -32,15 +32,16 @@ stages:
   - partition: {by: sensor_id}
   - window:
       global: true
-      emit: {every: 1h}
+      emit: {every: EMIT}
       aggregate: {count: "count()", min: "min(reading)", max: "max(reading)", mean: "mean(reading)"}
 sink: {drop: {}}
 durability: DURABILITY
 `
 
-func compileState(tb testing.TB, durability, in string) *plan.Plan {
+func compileState(tb testing.TB, durability, emit, in string) *plan.Plan {
 	tb.Helper()
-	p, problems := flow.Compile("state.yaml", []byte(strings.Replace(stateFlow, "DURABILITY", durability, 1)), flow.Options{
+	src := strings.NewReplacer("DURABILITY", durability, "EMIT", emit).Replace(stateFlow)
+	p, problems := flow.Compile("state.yaml", []byte(src), flow.Options{
 		Registry: stages.All(), Params: map[string]string{"in": in},
 		Env: func(string) (string, bool) { return "", false },
 	})
@@ -71,7 +72,7 @@ func BenchmarkDurability(b *testing.B) {
 		defer store.Close()
 		runtime.GC()
 		start := time.Now()
-		f := engine.New(engine.Config{Store: store}).Start(compileState(b, durability, in))
+		f := engine.New(engine.Config{Store: store}).Start(compileState(b, durability, "1h", in))
 		if err := f.Wait(); err != nil {
 			b.Fatal(err)
 		}
@@ -117,11 +118,20 @@ func BenchmarkMillionKeys(b *testing.B) {
 // how long that took.
 func feedState(b *testing.B, dir string, write func(io.Writer) uint64) time.Duration {
 	b.Helper()
+	return feedStateOf(b, dir, "1h", func(*plan.Plan) {}, write)
+}
+
+// feedStateOf does it with a plan that emits at intervals, and that watch may
+// change.
+func feedStateOf(b *testing.B, dir, emit string, watch func(*plan.Plan), write func(io.Writer) uint64) time.Duration {
+	b.Helper()
 	start := time.Now()
 	store := openStore(b, dir)
 	defer store.Close()
 	stdin, w := io.Pipe()
-	f := engine.New(engine.Config{Store: store, Stdin: stdin}).Start(compileState(b, "disk", "-"))
+	p := compileState(b, "disk", emit, "-")
+	watch(p)
+	f := engine.New(engine.Config{Store: store, Stdin: stdin}).Start(p)
 	buffered := &chunks{w: w}
 	n := write(buffered)
 	buffered.flush()

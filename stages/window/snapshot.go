@@ -158,12 +158,27 @@ func (e *encoder) cell(o op, c *cell) {
 			e.float(c.c)
 		}
 	case opMin, opMax:
-		e.value(c.extremeValue())
+		e.extreme(c)
 	case opSpread:
 		e.float(c.f)
 		e.float(c.c)
 	default:
 		c.store.encode(e)
+	}
+}
+
+// extreme writes the value of a minimum or maximum. Its numbers have no other
+// form than ours, which value would have to find out.
+func (e *encoder) extreme(c *cell) {
+	switch c.form {
+	case formInt:
+		e.byte(tagInt)
+		e.varint(int64(c.lo))
+	case formReal:
+		e.byte(tagFloat)
+		e.float(c.f)
+	default:
+		e.value(c.extremeValue())
 	}
 }
 
