@@ -107,7 +107,7 @@ func (o *operator) made(b *record.Batch) {
 // slow for that the sources wait from maxWaiting on.
 const (
 	maxChanged = 8192
-	maxWaiting = 3 * maxChanged
+	maxWaiting = 2 * maxChanged
 )
 
 // grow asks for a barrier when the next snapshot has become large.

@@ -7,11 +7,18 @@ import (
 	"github.com/telluride-stream/telluride/engine/stage"
 )
 
-// maxBehind is how many keys that an emission left behind a snapshot takes.
-const maxBehind = 8192
+// A snapshot takes so many of the keys that an emission left behind that there
+// are maxBehind with those that changed, and minBehind in any case.
+const (
+	maxBehind = 8192
+	minBehind = 1024
+)
 
 // Changed is what the next snapshot writes: see [stage.Growing].
-func (o *running) Changed() int { return o.dirty.n + len(o.gone) + min(o.behind.n, maxBehind) }
+func (o *running) Changed() int {
+	changed := o.dirty.n + len(o.gone)
+	return changed + min(o.behind.n, max(minBehind, maxBehind-changed))
+}
 
 // Snapshot writes what changed. That the timer has emitted a key is written
 // too, but of a large emission not at once: what is left behind would be
@@ -24,13 +31,14 @@ func (o *running) Snapshot(w stage.StateWriter) {
 			w.Delete(key)
 		}
 	}
+	behind := max(minBehind, maxBehind-o.dirty.n-len(o.gone))
 	clear(o.gone)
 	o.gone = o.gone[:0]
 	o.dirty.take(math.MaxInt, func(id rowID) {
 		o.behind.remove(id)
 		o.put(w, id)
 	})
-	o.behind.take(maxBehind, func(id rowID) { o.put(w, id) })
+	o.behind.take(behind, func(id rowID) { o.put(w, id) })
 }
 
 func (o *running) put(w stage.StateWriter, id rowID) {
