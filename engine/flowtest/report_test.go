@@ -39,12 +39,13 @@ func reported(t *testing.T) []*flowtest.Result {
 	return flowtest.RunAll(context.Background(), files, flowtest.Options{Registry: stages.All()})
 }
 
-// junit is what the Jenkins xUnit schema (junit-10.xsd) allows below each
-// element, and the attributes that it allows; those behind "!" are required.
+// junit is what the schema of Jenkins' xUnit plugin (junit-10.xsd) allows below
+// each element that a report has, and the attributes that it allows; those
+// behind "!" are required.
 var junit = map[string]struct{ children, attributes string }{
-	"testsuites": {"testsuite", "name time tests failures disabled errors"},
-	"testsuite":  {"properties testcase system-out system-err", "!name !tests failures errors group time skipped timestamp hostname id package file log url version"},
-	"testcase":   {"skipped error failure system-out system-err properties", "!name !classname assertions time status class file line"},
+	"testsuites": {"testsuite", "name time tests failures errors"},
+	"testsuite":  {"testsuite properties testcase system-out system-err", "!name !tests !failures !errors group time skipped timestamp hostname id package file log url"},
+	"testcase":   {"skipped error failure system-out system-err", "!name time classname group"},
 	"failure":    {"", "type message"},
 	"skipped":    {"", "type message"},
 }
