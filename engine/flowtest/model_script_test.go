@@ -2,6 +2,7 @@ package flowtest_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,10 +141,20 @@ func (w *modelWorld) finish(b *flowtest.Bench) error {
 			b.Fail(sink, flowtest.Outage{})
 		}
 	}
+	// A change that is answered behind the end starts the flow again.
+	if w.changes() {
+		if err := b.Advance(finishing); err != nil {
+			return err
+		}
+	}
 	if err := b.End(w.source()); err != nil {
 		return err
 	}
 	return b.Advance(finishing)
+}
+
+func (w *modelWorld) changes() bool {
+	return slices.ContainsFunc(w.steps, func(s modelStep) bool { return s.kind == "reload" })
 }
 
 // finishing is longer than any back-off.
@@ -192,6 +203,9 @@ func (w *modelWorld) ending() string {
 		if i > 0 || !w.flow.poison {
 			fmt.Fprintf(&b, "      - sink_fails: {sink: %s, times: 0}\n", sink)
 		}
+	}
+	if w.changes() {
+		fmt.Fprintf(&b, "      - advance: 5m\n")
 	}
 	fmt.Fprintf(&b, "      - end\n      - advance: 5m\n")
 	return b.String()
