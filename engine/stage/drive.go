@@ -69,13 +69,14 @@ type Driver struct {
 	// sent is the watermark that was last sent on. It stays behind the
 	// context's while records are held.
 	sent  int64
-	ended bool // End was called
+	now   int64 // the processing time that was last sent on
+	ended bool  // End was called
 }
 
 // NewDriver makes the driver of an operator. limit is the number of records
 // at which an outgoing batch is full.
 func NewDriver(name string, op Operator, limit int, flushAlways bool) *Driver {
-	d := &Driver{Context: NewContext(name, limit), op: op, flushAlways: flushAlways, sent: record.MinTime}
+	d := &Driver{Context: NewContext(name, limit), op: op, flushAlways: flushAlways, sent: record.MinTime, now: record.MinTime}
 	d.Context.Epoch = 1
 	d.timed, _ = op.(Timed)
 	d.holder, _ = op.(Holder)
@@ -94,11 +95,15 @@ func (d *Driver) HandOn(send func(*record.Batch)) {
 	}
 }
 
-// stamp gives a batch the time that it goes on with. The watermark is that of
-// the batch before: what the operator makes is not behind it.
+// stamp gives a batch the time that it goes on with, which is that of the batch
+// before: what the operator makes is not behind that watermark, and a timer that
+// is due now finds all of it.
 func (d *Driver) stamp(b *record.Batch) {
+	if d.now == record.MinTime {
+		d.now = d.Context.Now
+	}
 	// What is held may be overtaken by a record with a later watermark.
-	b.Now, b.Watermark, b.Ordered = d.Context.Now, d.sent, d.Context.Ordered && d.holder == nil
+	b.Now, b.Watermark, b.Ordered = d.now, d.sent, d.Context.Ordered && d.holder == nil
 }
 
 // Restore gives the operator one entry of its state back. A panic on a value
@@ -140,7 +145,8 @@ func (d *Driver) Step(in *record.Batch, snapshot StateWriter) []*record.Batch {
 		d.stamp(b)
 	}
 	last := out[len(out)-1]
-	last.Watermark, last.Barrier = d.progress(), barrier
+	d.now = c.Now
+	last.Now, last.Watermark, last.Barrier = d.now, d.progress(), barrier
 	last.Side = append(sides, c.TakeSide()...)
 	if len(last.Side) > 0 {
 		last.Share(in)

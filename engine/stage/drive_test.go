@@ -262,7 +262,7 @@ func TestMuchThatIsEmittedGoesOnMeanwhile(t *testing.T) {
 	const limit = 10
 	for _, n := range []int{0, 1, limit, 15 * limit, 16 * limit, 16*limit + 1, 100*limit + 3} {
 		d := stage.NewDriver("p", &pouring{n}, limit, false)
-		d.Step(&record.Batch{Watermark: 5}, nil) // what follows is not behind 5
+		d.Step(&record.Batch{Now: 4, Watermark: 5}, nil) // what follows is not behind 5
 		var all []*record.Batch
 		d.HandOn(func(b *record.Batch) { all = append(all, b) })
 		before := len(all)
@@ -274,7 +274,7 @@ func TestMuchThatIsEmittedGoesOnMeanwhile(t *testing.T) {
 		next := 0
 		for i, b := range all {
 			last := i == len(all)-1
-			if (b.Barrier.Kind != record.None) != last || b.Now != 7 || !b.Ordered || b.Watermark != map[bool]int64{false: 5, true: 9}[last] {
+			if (b.Barrier.Kind != record.None) != last || b.Now != map[bool]int64{false: 4, true: 7}[last] || !b.Ordered || b.Watermark != map[bool]int64{false: 5, true: 9}[last] {
 				t.Errorf("batch %d of %d: %+v", i, len(all), b)
 			}
 			for _, r := range b.Records {

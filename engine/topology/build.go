@@ -221,7 +221,7 @@ func (b *builder) connect(last checkpoint.Commit) {
 	for i := range g.plan.Sources {
 		ins = append(ins, b.source(i, last))
 	}
-	lanes := b.nodes(g.plan.Nodes, []<-chan any{merged(&g.wg, ins)})
+	lanes := b.nodes(g.plan.Nodes, []<-chan any{merged(&g.wg, ins, g.config.Steady)})
 	b.sinks(lanes, g.plan.Sinks)
 	for _, p := range g.pumps {
 		g.wg.Go(p.run)
@@ -346,7 +346,7 @@ func (b *builder) partition(n *plan.Partition, lanes []<-chan any) []<-chan any 
 	}
 	joined := make([]<-chan any, n.Lanes)
 	for l := range joined {
-		joined[l] = merged(&g.wg, out[l])
+		joined[l] = merged(&g.wg, out[l], g.config.Steady)
 	}
 	return joined
 }
@@ -389,7 +389,7 @@ func (b *builder) route(n *plan.Route, lanes []<-chan any) []<-chan any {
 				ins = append(ins, branch...)
 			}
 		}
-		joined[l] = merged(&g.wg, ins)
+		joined[l] = merged(&g.wg, ins, g.config.Steady)
 	}
 	return joined
 }
@@ -400,7 +400,7 @@ func (b *builder) sinks(lanes []<-chan any, sinks []plan.Sink) {
 		return
 	}
 	g := b.g
-	for i, in := range fanOut(&g.wg, merged(&g.wg, lanes), len(sinks)) {
+	for i, in := range fanOut(&g.wg, merged(&g.wg, lanes, g.config.Steady), len(sinks)) {
 		flow.DoStream(stream(in), g.terminals[&sinks[i]])
 	}
 }

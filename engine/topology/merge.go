@@ -9,8 +9,10 @@ import (
 
 // merge brings several streams together. A stream that has delivered barrier
 // k waits until all have; then one barrier k goes on, whose Held is the
-// lowest, and Last the highest. The watermark that goes on is the lowest of all streams, the
-// processing time the latest.
+// lowest, and Last the highest. The watermark that goes on is the lowest of all
+// streams. The processing time is the latest: one that is slow holds up no timer
+// of others. A steady merge takes the earliest, so that a timer behind it always
+// finds what timers of the same moment in front of it have let out.
 //
 // Records of one stream keep their order; between streams there is none.
 //
@@ -19,7 +21,8 @@ import (
 // on (its epoch would seem complete without the records of that stream), and
 // the watermark stays where that stream left it.
 type merge struct {
-	out chan any
+	out    chan any
+	steady bool
 
 	// lock is a mutex made of a channel: it is held while a batch is sent, and
 	// waiting for it must count as waiting for a scripted clock.
@@ -29,25 +32,25 @@ type merge struct {
 	live    int // inputs that have not closed
 	waiting int // inputs that have delivered the barrier
 	barrier record.Barrier
-	now     int64
+	now     int64 // the processing time sent last
 	sent    int64 // the watermark sent last
 }
 
 type mergeInput struct {
-	watermark int64
+	now, watermark int64
 }
 
 // merged merges streams. One stream is returned as it is.
-func merged(wg *sync.WaitGroup, ins []<-chan any) <-chan any {
+func merged(wg *sync.WaitGroup, ins []<-chan any, steady bool) <-chan any {
 	if len(ins) == 1 {
 		return ins[0]
 	}
 	m := &merge{
-		out: make(chan any), lock: make(chan struct{}, 1), aligned: make(chan struct{}),
+		out: make(chan any), steady: steady, lock: make(chan struct{}, 1), aligned: make(chan struct{}),
 		inputs: make([]mergeInput, len(ins)), live: len(ins), now: record.MinTime, sent: record.MinTime,
 	}
 	for i := range m.inputs {
-		m.inputs[i].watermark = record.MinTime
+		m.inputs[i] = mergeInput{now: record.MinTime, watermark: record.MinTime}
 	}
 	for i, in := range ins {
 		wg.Go(func() { m.read(i, in) })
@@ -64,6 +67,7 @@ func (m *merge) read(i int, in <-chan any) {
 	m.lock <- struct{}{}
 	defer func() { <-m.lock }()
 	m.live--
+	m.inputs[i].now = record.MaxTime
 	if m.waiting > 0 {
 		m.proceed()
 	}
@@ -81,7 +85,8 @@ func (m *merge) pass(i int, b *record.Batch) (aligned <-chan struct{}) {
 	defer func() { <-m.lock }()
 	barrier := b.Barrier
 	m.inputs[i].watermark = max(m.inputs[i].watermark, b.Watermark)
-	m.now = max(m.now, b.Now)
+	m.inputs[i].now = max(m.inputs[i].now, b.Now)
+	m.now = m.time(b.Now)
 	watermark := m.watermark()
 	if len(b.Records) > 0 || len(b.Side) > 0 || barrier.Kind == record.None {
 		b.Now, b.Watermark, b.Ordered, b.Barrier = m.now, watermark, false, record.Barrier{}
@@ -112,6 +117,19 @@ func (m *merge) proceed() {
 	m.waiting = 0
 	close(m.aligned)
 	m.aligned = make(chan struct{})
+}
+
+// time is the processing time behind a batch of the given one. A stream that
+// has said nothing yet will not begin before the others did.
+func (m *merge) time(now int64) int64 {
+	if !m.steady || m.now == record.MinTime {
+		return max(m.now, now)
+	}
+	low := int64(math.MaxInt64)
+	for i := range m.inputs {
+		low = min(low, m.inputs[i].now)
+	}
+	return max(m.now, low)
 }
 
 // watermark is the lowest of all streams, and never goes back.

@@ -21,7 +21,9 @@ type merging struct {
 	got []*record.Batch
 }
 
-func newMerging(n int) *merging {
+func newMerging(n int) *merging { return newMergingSteady(n, false) }
+
+func newMergingSteady(n int, steady bool) *merging {
 	m := &merging{}
 	var ins []<-chan any
 	for range n {
@@ -29,7 +31,7 @@ func newMerging(n int) *merging {
 		m.ins = append(m.ins, in)
 		ins = append(ins, in)
 	}
-	out := merged(&m.wg, ins)
+	out := merged(&m.wg, ins, steady)
 	m.wg.Go(func() {
 		for el := range out {
 			m.mu.Lock()
@@ -222,4 +224,38 @@ func TestFanOutGivesEverySinkTheRecordsAndOneTheSideRecords(t *testing.T) {
 		got.Release() // the others go on reading
 	}
 	wg.Wait()
+}
+
+// TestASteadyMergeTellsTheEarliestTime: a timer behind it goes off once every
+// stream has sent what timers of that moment let out.
+func TestASteadyMergeTellsTheEarliestTime(t *testing.T) {
+	for _, c := range []struct {
+		steady bool
+		want   []int64
+	}{{false, []int64{10, 10, 20, 20, 20, 30}}, {true, []int64{10, 10, 10, 10, 20, 30}}} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMergingSteady(2, c.steady)
+			var got []int64
+			for _, b := range []struct {
+				i   int
+				now int64
+			}{{0, 10}, {1, 5}, {0, 20}, {1, 10}, {1, 20}} {
+				m.ins[b.i] <- &record.Batch{Records: []record.Record{{Key: "k"}}, Now: b.now}
+				for _, b := range m.take() {
+					got = append(got, b.Now)
+				}
+			}
+			close(m.ins[1]) // nobody waits for it any more
+			synctest.Wait()
+			m.ins[0] <- &record.Batch{Now: 30}
+			for _, b := range m.take() {
+				got = append(got, b.Now)
+			}
+			close(m.ins[0])
+			m.wg.Wait()
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("steady %v: got %v, want %v", c.steady, got, c.want)
+			}
+		})
+	}
 }

@@ -92,7 +92,9 @@ func (s *splitter) run(in <-chan any) {
 // take distributes a batch's records.
 func (s *splitter) take(b *record.Batch) {
 	s.scope.Now = b.Now
-	s.now = max(s.now, b.Now)
+	if s.now == record.MinTime {
+		s.now = b.Now
+	}
 	s.ordered = b.Ordered
 	kept := 0
 	for i := 0; i < len(b.Records); {
@@ -111,7 +113,7 @@ func (s *splitter) take(b *record.Batch) {
 		l := int(r.Hash % uint64(len(s.lanes)))
 		lane := &s.lanes[l]
 		if lane.batch != nil && len(lane.batch.Records) >= s.limit {
-			// A full lane goes out with the watermark of the batch before: later
+			// A full lane goes out with the time of the batch before: later
 			// records of this batch are still on their way.
 			s.send(l, record.Barrier{})
 		}
@@ -130,7 +132,7 @@ func (s *splitter) take(b *record.Batch) {
 		s.row.Add(s.counts)
 	}
 	s.counts = stage.Counts{}
-	s.watermark = max(s.watermark, b.Watermark)
+	s.now, s.watermark = max(s.now, b.Now), max(s.watermark, b.Watermark)
 	b.Release()
 }
 
