@@ -194,7 +194,9 @@ func scriptUnescape(ts *testscript.TestScript, neg bool, args []string) {
 
 // scriptFetch asks a run for a path, checks the status, and leaves the answer
 // in the file answer: fetch err.txt 200 /v1/flows 'Authorization: Bearer x'.
-// The first file is what the run wrote to standard error, with its URL.
+// The first file is what the run wrote to standard error, with its URL. It asks
+// again while the answer is 503 and another is expected: a flow takes time to
+// start.
 func scriptFetch(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: fetch stderr status path [header…]")
@@ -219,14 +221,18 @@ func scriptFetch(ts *testscript.TestScript, neg bool, args []string) {
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
 	}}
-	resp, err := client.Do(req)
-	ts.Check(err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs("answer"), body, 0o644))
-	if strconv.Itoa(resp.StatusCode) != args[1] {
-		ts.Fatalf("%s %s answered %d, want %s: %s", method, path, resp.StatusCode, args[1], body)
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		resp, err := client.Do(req)
+		ts.Check(err)
+		body, err := io.ReadAll(resp.Body)
+		ts.Check(errors.Join(err, resp.Body.Close()))
+		ts.Check(os.WriteFile(ts.MkAbs("answer"), body, 0o644))
+		if strconv.Itoa(resp.StatusCode) == args[1] {
+			return
+		}
+		if resp.StatusCode != http.StatusServiceUnavailable || time.Now().After(end) {
+			ts.Fatalf("%s %s answered %d, want %s: %s", method, path, resp.StatusCode, args[1], body)
+		}
 	}
 }
 
