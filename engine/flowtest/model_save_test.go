@@ -102,9 +102,11 @@ func TestACaseThatFailsIsSavedAsAFlowTestThatFails(t *testing.T) {
 			if p == nil {
 				return
 			}
-			found++
 			w.save(rt, dir, p)
-			if text := saved(rt, dir); text == "" {
+			switch text := saved(rt, dir); {
+			case text != "":
+				found++
+			case !strings.Contains(p.text, " behind message "): // lanes may have kept that order by chance
 				rt.Fatalf("the model says: %s\n%s", p.text, w.describe(dir))
 			}
 		})
