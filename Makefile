@@ -12,9 +12,12 @@ build: ## build bin/telluride
 
 test: vet lint generated unit flowtests ## everything that CI runs
 
-vet: ## go vet, formatting and a tidy go.mod
+vet: ## go vet, formatting, a tidy go.mod, and bugs of tools/mutants that still apply
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; fi
+	@for patch in tools/mutants/*.patch; do \
+	  git apply --check "$$patch" || { echo "$$patch no longer applies: make that bug anew"; exit 1; }; \
+	done
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 
