@@ -143,7 +143,7 @@ func (w *modelWorld) finish(b *flowtest.Bench) error {
 	}
 	// A change that is answered behind the end starts the flow again.
 	if w.changes() {
-		if err := b.Advance(finishing); err != nil {
+		if err := b.Advance(answering); err != nil {
 			return err
 		}
 	}
@@ -157,8 +157,12 @@ func (w *modelWorld) changes() bool {
 	return slices.ContainsFunc(w.steps, func(s modelStep) bool { return s.kind == "reload" })
 }
 
-// finishing is longer than any back-off.
-const finishing = 5 * time.Minute
+const (
+	// answering is longer than a sink that works again, and a change behind it, wait.
+	answering = 90 * time.Second
+	// finishing is longer than any back-off.
+	finishing = 5 * time.Minute
+)
 
 // script is steps in the words of flow tests.
 func (w *modelWorld) script(steps []modelStep) string {
@@ -205,7 +209,7 @@ func (w *modelWorld) ending() string {
 		}
 	}
 	if w.changes() {
-		fmt.Fprintf(&b, "      - advance: 5m\n")
+		fmt.Fprintf(&b, "      - advance: %v\n", answering)
 	}
 	fmt.Fprintf(&b, "      - end\n      - advance: 5m\n")
 	return b.String()
