@@ -65,22 +65,28 @@ func TestWhatWaitsForASinkIsNotCondemned(t *testing.T) {
 	}
 }
 
+// killedWhileItHangs is a flow whose sink hangs while its processes are killed
+// as long after their start, and that has run to its end behind that.
+func killedWhileItHangs(t *testing.T, lives int, after time.Duration) *mortals {
+	m := oneMortal()
+	m.flows[0].hangs = true
+	if problem := m.kill(lives, after); problem != "" {
+		t.Fatal(problem)
+	}
+	m.flows[0].hangs = false
+	if problem := m.run(); problem != "" {
+		t.Fatal(problem)
+	}
+	return m
+}
+
 // TestARecordThatIsInFlightAtThreeEndsIsCondemned is the counterpart: here the
 // record itself keeps the process from getting on, and is found.
 func TestARecordThatIsInFlightAtThreeEndsIsCondemned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := oneMortal()
-		f := m.flows[0]
-		f.hangs = true
-		if problem := m.kill(5, 1500*time.Millisecond); problem != "" {
-			t.Fatal(problem)
-		}
-		f.hangs = false
-		if problem := m.run(); problem != "" {
-			t.Fatal(problem)
-		}
-		if len(f.dead.got) != 1 || m.alone["s/0"] != 3 {
-			t.Errorf("alone at %d ends; dead letters: %v", m.alone["s/0"], f.dead.got)
+		m := killedWhileItHangs(t, 5, 1500*time.Millisecond)
+		if dead := m.flows[0].dead.got; len(dead) != 1 || m.alone["s/0"] != 3 {
+			t.Errorf("alone at %d ends; dead letters: %v", m.alone["s/0"], dead)
 		}
 	})
 }
@@ -90,18 +96,9 @@ func TestARecordThatIsInFlightAtThreeEndsIsCondemned(t *testing.T) {
 // the next ones come.
 func TestAProcessThatIsKilledOftenCondemnsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := oneMortal()
-		f := m.flows[0]
-		f.hangs = true
-		if problem := m.kill(12, 900*time.Millisecond); problem != "" {
-			t.Fatal(problem)
-		}
-		f.hangs = false
-		if problem := m.run(); problem != "" {
-			t.Fatal(problem)
-		}
-		if len(f.dead.got) > 0 {
-			t.Errorf("dead letters: %v", f.dead.got)
+		m := killedWhileItHangs(t, 12, 900*time.Millisecond)
+		if dead := m.flows[0].dead.got; len(dead) > 0 {
+			t.Errorf("dead letters: %v", dead)
 		}
 	})
 }

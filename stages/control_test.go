@@ -36,18 +36,7 @@ const within = 20 * time.Second
 
 func newPipeline(t *testing.T) *pipeline {
 	t.Helper()
-	url, given := os.LookupEnv("RABBITMQ_URL")
-	if url == "" {
-		url = "amqp://guest:guest@localhost:5672/"
-	}
-	conn, err := amqp.Dial(url)
-	switch {
-	case err != nil && given:
-		t.Fatalf("RABBITMQ_URL is set, and the broker does not answer: %v", err)
-	case err != nil:
-		t.Skipf("no RabbitMQ at localhost: %v", err)
-	}
-	t.Cleanup(func() { conn.Close() })
+	conn, _ := dialBroker(t)
 	src, err := os.ReadFile("../flows/sensor_health.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -48,18 +48,8 @@ type health struct {
 // programs declare them; all but dlx_queue, which nobody made in the original.
 func startSensorHealth(t *testing.T) *sensorHealth {
 	t.Helper()
-	url, given := os.LookupEnv("RABBITMQ_URL")
-	if !given || url == "" {
-		url = "amqp://guest:guest@localhost:5672/"
-	}
-	conn, err := amqp.Dial(url)
-	switch {
-	case err != nil && given:
-		t.Fatalf("RABBITMQ_URL is set, but it does not answer: %v", err)
-	case err != nil:
-		t.Skipf("no RabbitMQ at localhost; `tools/broker ensure` starts one: %v", err)
-	}
-	t.Cleanup(func() { conn.Close() })
+	conn, url := dialBroker(t)
+	var err error
 	s := &sensorHealth{t: t, conn: conn, names: map[string]string{}, told: map[string]health{}}
 	if s.ch, err = conn.Channel(); err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -38,18 +37,8 @@ type traced struct {
 // startTraced makes the queues. env are further variables, name=value.
 func startTraced(t *testing.T, env ...string) *traced {
 	t.Helper()
-	url, given := os.LookupEnv("RABBITMQ_URL")
-	if !given || url == "" {
-		url = "amqp://guest:guest@localhost:5672/"
-	}
-	conn, err := amqp.Dial(url)
-	switch {
-	case err != nil && given:
-		t.Fatalf("RABBITMQ_URL is set, but it does not answer: %v", err)
-	case err != nil:
-		t.Skipf("no RabbitMQ at localhost; `tools/broker ensure` starts one: %v", err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
+	conn, url := dialBroker(t)
+	var err error
 	run := fmt.Sprintf("-test-%x", rand.Uint64())
 	s := &traced{t: t, url: url, in: "traced-in" + run, out: "traced-out" + run, collector: tracetest.Start(t)}
 	if s.ch, err = conn.Channel(); err != nil {

@@ -114,14 +114,7 @@ dead_letter: {rabbitmq: {url: %q, queue: %s.dead, declare: {durable: true}}}
 // the test ends.
 func brokerChannel(t *testing.T, queues ...string) *amqp.Channel {
 	t.Helper()
-	connection, err := amqp.Dial(brokerURL())
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("there is no RabbitMQ: %v", err)
-		}
-		t.Skip("no RabbitMQ; tools/broker ensure starts one")
-	}
-	ch, err := connection.Channel()
+	ch, err := dialBroker(t).Channel()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +122,6 @@ func brokerChannel(t *testing.T, queues ...string) *amqp.Channel {
 		for _, q := range queues {
 			_, _ = ch.QueueDelete(q, false, false, false)
 		}
-		_ = connection.Close()
 	})
 	return ch
 }

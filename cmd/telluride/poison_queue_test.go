@@ -65,14 +65,7 @@ func TestQueuesWithRecordsThatEndTheProcess(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it ends some twenty processes")
 	}
-	connection, err := amqp.Dial(brokerURL())
-	if err != nil {
-		if os.Getenv("RABBITMQ_URL") != "" {
-			t.Fatal(err)
-		}
-		t.Skipf("no RabbitMQ at localhost: %v", err)
-	}
-	defer connection.Close()
+	connection := dialBroker(t)
 	s := &queueSupervised{supervised: supervised{t: t, dir: t.TempDir()}, channel: must1(t)(connection.Channel())}
 	if err := s.channel.Confirm(false); err != nil {
 		t.Fatal(err)

@@ -81,6 +81,21 @@ func brokerURL() string {
 	return cmp.Or(os.Getenv("RABBITMQ_URL"), "amqp://guest:guest@localhost:5672/")
 }
 
+// dialBroker connects to the broker of tests. Where RABBITMQ_URL says that there
+// is one, its absence is a failure.
+func dialBroker(t *testing.T) *amqp.Connection {
+	t.Helper()
+	connection, err := amqp.Dial(brokerURL())
+	switch {
+	case err != nil && os.Getenv("RABBITMQ_URL") != "":
+		t.Fatalf("RABBITMQ_URL is set, but it does not answer: %v", err)
+	case err != nil:
+		t.Skipf("no RabbitMQ at localhost; `tools/broker ensure` starts one: %v", err)
+	}
+	t.Cleanup(func() { _ = connection.Close() })
+	return connection
+}
+
 // scriptExits runs a command and checks its exit code: exits 2 telluride run.
 func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {

@@ -20,17 +20,9 @@ var (
 // EmitPartial is [stage.Partial].
 func (o *panes) EmitPartial(c *stage.Context) {
 	for _, e := range o.byKey() {
-		if e.state.next == none {
-			continue
-		}
-		sent := int64(none)
-		for i := range e.state.panes {
-			first, last := o.grid.windows(e.state.panes[i].index)
-			for w := max(first, e.state.next, sent+1); w <= last; w++ {
-				start, end := o.grid.bounds(w)
-				o.emitPartial(c, e, o.content(e, w), result{start: start, end: end, time: end - 1})
-				sent = w
-			}
+		for w := range o.unfired(e) {
+			start, end := o.grid.bounds(w)
+			o.emitPartial(c, e, o.content(e, w), result{start: start, end: end, time: end - 1})
 		}
 	}
 	o.forgetAll()

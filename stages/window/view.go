@@ -26,15 +26,29 @@ func (o *panes) Keys(each func(string)) {
 func (o *panes) Open(key string) iter.Seq[stage.Opened] {
 	return func(yield func(stage.Opened) bool) {
 		e := o.lookup(key)
-		if e == nil || e.state.next == none {
+		if e == nil {
+			return
+		}
+		for w := range o.unfired(e) {
+			start, end := o.grid.bounds(w)
+			if !yield(stage.Opened{Values: o.document(key, o.content(e, w), start, end)}) {
+				return
+			}
+		}
+	}
+}
+
+// unfired is the windows of a key that have records and have not fired, in order.
+func (o *panes) unfired(e *entry[paneState]) iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		if e.state.next == none {
 			return
 		}
 		sent := int64(none)
 		for i := range e.state.panes {
 			first, last := o.grid.windows(e.state.panes[i].index)
 			for w := max(first, e.state.next, sent+1); w <= last; w++ {
-				start, end := o.grid.bounds(w)
-				if !yield(stage.Opened{Values: o.document(key, o.content(e, w), start, end)}) {
+				if !yield(w) {
 					return
 				}
 				sent = w
