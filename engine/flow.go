@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"golang.org/x/time/rate"
 
 	"github.com/telluride-stream/telluride/engine/checkpoint"
@@ -76,14 +75,8 @@ func (f *Flow) run() {
 		f.finish(err)
 		return
 	}
-	pauses := &backoff.ExponentialBackOff{
-		InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: maxRestartPause,
-	}
+	pauses := clock.NewPauses(100*time.Millisecond, maxRestartPause, f.engine.config.Steady)
 	telling, untold := newTelling(), 0
-	if f.engine.config.Steady {
-		pauses.RandomizationFactor = 0
-	}
-	pauses.Reset()
 	for {
 		began := f.engine.config.Clock.Now()
 		err := f.session()
@@ -99,7 +92,7 @@ func (f *Flow) run() {
 			pauses.Reset()
 			telling = newTelling()
 		}
-		pause := pauses.NextBackOff()
+		pause := pauses.Next()
 		untold++
 		telling.Do(func() {
 			f.log.Warn("starting again from the last commit", "error", err, "in", pause.Round(time.Millisecond), "times", untold)

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/record"
@@ -69,7 +67,7 @@ type Publisher struct {
 	sink      stage.Sink
 	open      bool
 	projector *record.Projector
-	pauses    *backoff.ExponentialBackOff
+	pauses    *clock.Pauses
 	away      bool
 	retry     time.Time
 	done      bool // nobody will ever read more
@@ -82,10 +80,7 @@ func (p *Publisher) Run(ctx context.Context) {
 	p.clock = clock.For(p.Runtime.Clock, p.Sink.Name)
 	p.Runtime.Clock = p.clock
 	p.projector = record.NewProjector(p.Sink.Layout)
-	p.pauses = &backoff.ExponentialBackOff{InitialInterval: p.Interval, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: maxPause}
-	if p.Steady {
-		p.pauses.RandomizationFactor = 0
-	}
+	p.pauses = clock.NewPauses(p.Interval, maxPause, p.Steady)
 	defer p.close()
 	timer := p.clock.NewTimer(p.Interval)
 	defer timer.Stop()
@@ -132,7 +127,7 @@ func (p *Publisher) publish(ctx context.Context, within time.Duration) {
 			p.pauses.Reset()
 			p.Runtime.Log.Warn("telemetry is not published until its sink works; the numbers of that time are dropped", "sink", p.Sink.Name, "error", err)
 		}
-		p.retry = p.clock.Now().Add(p.pauses.NextBackOff())
+		p.retry = p.clock.Now().Add(p.pauses.Next())
 	}
 }
 

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/poison"
@@ -60,7 +58,7 @@ func newWriter(p *plan.Sink, g *Graph) *writer {
 // permanent or says that the deadline has passed, or the last one when ctx is
 // done.
 func (w *writer) patiently(ctx context.Context, what string, try func() error) error {
-	var pauses *backoff.ExponentialBackOff
+	var pauses *clock.Pauses
 	var start time.Time
 	for n := 0; ; n++ {
 		err := guarded(try)
@@ -76,13 +74,7 @@ func (w *writer) patiently(ctx context.Context, what string, try func() error) e
 		}
 		if n == 0 {
 			start = w.clock.Now()
-			pauses = &backoff.ExponentialBackOff{
-				InitialInterval: 50 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 10 * time.Second,
-			}
-			if w.steady {
-				pauses.RandomizationFactor = 0
-			}
-			pauses.Reset()
+			pauses = clock.NewPauses(50*time.Millisecond, 10*time.Second, w.steady)
 			w.log.Warn("sink fails; trying again", "sink", w.name, "doing", what, "error", err)
 		}
 		w.row.Retries.Add(1)
@@ -90,7 +82,7 @@ func (w *writer) patiently(ctx context.Context, what string, try func() error) e
 		if err := w.guard.Withdraw(); err != nil {
 			return err
 		}
-		pause := pauses.NextBackOff()
+		pause := pauses.Next()
 		if w.deadline > 0 {
 			left := w.deadline - w.clock.Now().Sub(start)
 			if left <= 0 {

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/stage"
 )
 
@@ -32,10 +32,7 @@ func newConfigQueue(c *configQueueConfig, rt stage.Runtime) *configQueue {
 // ctx: a queue that is missing may be made, and a wrong password be changed.
 func (q *configQueue) Run(ctx context.Context, deliver func(stage.Message)) error {
 	defer q.mouth.close()
-	pauses := &backoff.ExponentialBackOff{
-		InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 5 * time.Second, // it is also waited when the broker is back
-	}
-	pauses.Reset()
+	pauses := clock.NewPauses(100*time.Millisecond, 5*time.Second, false) // the longest is also waited when the broker is back
 	for {
 		began := q.rt.Clock.Now()
 		err := q.session(ctx, deliver)
@@ -46,7 +43,7 @@ func (q *configQueue) Run(ctx context.Context, deliver func(stage.Message)) erro
 			pauses.Reset()
 		}
 		q.lost(err)
-		pause := q.rt.Clock.NewTimer(pauses.NextBackOff())
+		pause := q.rt.Clock.NewTimer(pauses.Next())
 		select {
 		case <-pause.C():
 		case <-ctx.Done():
