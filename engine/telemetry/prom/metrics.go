@@ -50,7 +50,9 @@ func flowMetrics() []*metric {
 		of(counter, "restarts_total", "How often the flow started again from its last commit, mostly since a session was lost.",
 			func(f *Flow) float64 { return number(f.Snapshot.Flow.Restarts) }),
 		labelled(counter, "flow_reloads_total", "Changes of the flow by what became of them.", "outcome", func(f *Flow) map[string]float64 {
-			all := map[string]float64{}
+			// Those that have not happened are 0: an increase shows only in a
+			// series that was there before, and a failed change is rare.
+			all := map[string]float64{"applied": 0, "unchanged": 0, "pending": 0, "rejected": 0, "rolled_back": 0}
 			for outcome, n := range f.Snapshot.Flow.Reloads {
 				all[outcome] = number(n)
 			}

@@ -125,6 +125,7 @@ func TestAScrapeHasTheNumbersOfTheSnapshot(t *testing.T) {
 	for series, want := range map[string]string{
 		`telluride_flow_messages_total{flow="one"}`:                                                           "9",
 		`telluride_flow_reloads_total{flow="two",outcome="rejected"}`:                                         "1",
+		`telluride_flow_reloads_total{flow="two",outcome="rolled_back"}`:                                      "0",
 		`telluride_flow_watermark_lag_seconds{flow="one"}`:                                                    "5",
 		`telluride_stage_dead_records_total{flow="one",kind="window",stage="window_1"}`:                       "1",
 		`telluride_stage_held_records{flow="one",kind="window",stage="window_1"}`:                             "2",
