@@ -18,6 +18,9 @@ func TestScreenshots(t *testing.T) {
 	if folder == "" {
 		t.Skip("TELLURIDE_SHOTS names no folder")
 	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	p, _ := browser{browse(t)}.open(t, sensors)
 	if url := os.Getenv("TELLURIDE_SHOTS_OF"); url != "" {
 		p.url = url // another process, and its flow
