@@ -56,8 +56,12 @@ func (h *Host) Tap(name string, places []string) (*topology.Tap, error) {
 	return h.engine.tapsOf(name).Open(places), nil
 }
 
-// errAtRest says that no lane is there to answer.
-var errAtRest = errors.New("the flow is at rest: values can be looked at while it runs")
+// errAtRest says that no lane is there to answer, and errHeldUp that those
+// that are there do not.
+var (
+	errAtRest = errors.New("the flow does not run: values can be looked at while it does, or is paused")
+	errHeldUp = errors.New("the stage did not answer in time: it is held up by what follows it")
+)
 
 // View tells what a stage keeps by key now; see [topology.Graph.View].
 func (h *Host) View(ctx context.Context, name, stage string, q topology.Question) (topology.View, error) {
@@ -73,8 +77,11 @@ func (h *Host) View(ctx context.Context, name, stage string, q topology.Question
 		return topology.View{}, errAtRest
 	}
 	v, err := g.View(ctx, stage, q)
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, topology.ErrStopped) {
+	switch {
+	case errors.Is(err, topology.ErrStopped):
 		err = errAtRest
+	case errors.Is(err, context.DeadlineExceeded):
+		err = errHeldUp
 	}
 	return v, err
 }

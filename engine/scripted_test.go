@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -374,6 +376,16 @@ func (t *tally) Snapshot(w stage.StateWriter) {
 func (t *tally) Restore(key string, value []byte) error {
 	t.counts[key] = int64(binary.BigEndian.Uint64(value))
 	return nil
+}
+
+func (t *tally) Keys(each func(key string)) {
+	for key := range t.counts {
+		each(key)
+	}
+}
+
+func (t *tally) Open(key string) iter.Seq[stage.Opened] {
+	return slices.Values([]stage.Opened{{Values: fmt.Appendf(nil, `{"total":%d}`, t.counts[key])}})
 }
 
 // keeper holds up to size records, and none for longer than timeout.

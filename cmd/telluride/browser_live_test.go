@@ -190,6 +190,11 @@ func (b browser) showsValues(t *testing.T) {
 	p.at("/flows/sensors/values")
 	p.until("document.querySelectorAll('#values tbody tr').length === 5 && " + text("#values thead") + ".includes('reads')")
 	p.until("(window.seen ??= " + text("#values tbody") + ") !== " + text("#values tbody"))
+	// A paused flow shows what it holds, and what may be done.
+	p.click("#pause")
+	p.until(text("#state") + " === 'paused'")
+	p.at("/flows/sensors/values")
+	p.until("document.querySelectorAll('#values tbody tr').length === 5 && " + text("#values-note") + " === '5 keys' && " + text("#pause") + " === 'Continue'")
 }
 
 // Open windows are shown with their bounds, by page, and can be searched.

@@ -246,7 +246,7 @@ func (a *API) values(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	v, err := a.host.Values(ctx, f.Name, r.PathValue("stage"), ValuesQuery{query.Get("find"), query.Get("after"), limit})
 	if err != nil {
-		refuse(w, &Error{http.StatusConflict, err.Error(), "windows have values by key, while their flow runs"})
+		refuse(w, &Error{http.StatusConflict, err.Error(), "windows have values by key, while their flow runs or is paused"})
 		return
 	}
 	answer(w, http.StatusOK, v)

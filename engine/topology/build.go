@@ -2,7 +2,6 @@ package topology
 
 import (
 	"fmt"
-	"sync/atomic"
 
 	"github.com/reugn/go-streams"
 	"github.com/reugn/go-streams/flow"
@@ -41,7 +40,7 @@ type operator struct {
 	grown    bool                 // the coordinator was told, since the last barrier
 	full     bool                 // the sources wait for the next snapshot
 	viewer   stage.Viewer         // nil: its state cannot be looked at
-	asked    atomic.Pointer[view] // by somebody who wants to look at the state
+	looks    chan func()          // of people at the state; nil: none can be
 }
 
 // step is what the operator's worker does. A panic that leaves the
@@ -80,11 +79,18 @@ func (o *operator) step(b *record.Batch, send func(*record.Batch)) (out []*recor
 	for _, made := range out {
 		o.made(made)
 	}
-	if v := o.asked.Load(); v != nil {
-		o.asked.CompareAndSwap(v, nil)
-		v.answer(o)
-	}
 	return out
+}
+
+// look has the operator's worker answer a view. The state is then not to be
+// trusted after a panic either.
+func (o *operator) look(v *view) {
+	defer func() {
+		if p := recover(); p != nil {
+			o.coord.Fail(fmt.Errorf("%s: %s", o.name, stage.Panicked(p)))
+		}
+	}()
+	v.answer(o)
 }
 
 // measure tells how large the state is.
@@ -160,7 +166,9 @@ func (b *builder) prepare(nodes []plan.Node, lanes int) (int, error) {
 					driver: stage.NewDriver(n.Name, op, b.g.plan.Batch, n.FlushAlways),
 				}
 				o.spot = b.g.config.Taps.spot(n.Name)
-				o.viewer, _ = op.(stage.Viewer)
+				if o.viewer, _ = op.(stage.Viewer); o.viewer != nil {
+					o.looks = make(chan func(), 1)
+				}
 				if n.Spec.Stateful {
 					o.growing, _ = op.(stage.Growing)
 					o.sized, _ = op.(stage.Sized)
@@ -292,7 +300,7 @@ func (b *builder) operator(n *plan.Operator, run []plan.Node, lanes []<-chan any
 		}
 		names := []string{n.Name}
 		traced := b.g.config.Trace.Stage(names, l, n.Spec.Holds, n.Spec.Makes)
-		out[l] = via(in, newWorker(&b.g.wg, b.g.meter(op.row, l), traced, names, op.step))
+		out[l] = via(in, newWorker(&b.g.wg, b.g.meter(op.row, l), traced, names, op.step, op.looks))
 	}
 	return out
 }
@@ -302,7 +310,7 @@ func (b *builder) fused(run []plan.Node, lanes []<-chan any) []<-chan any {
 	for l, in := range lanes {
 		c := newChain(run, b.g.config.Ledger, b.g.config.Taps)
 		traced := b.g.config.Trace.Stage(c.names(), l, false, false)
-		out[l] = via(in, newWorker(&b.g.wg, b.g.meter(c.rows[0], l), traced, c.names(), c.one))
+		out[l] = via(in, newWorker(&b.g.wg, b.g.meter(c.rows[0], l), traced, c.names(), c.one, nil))
 	}
 	return out
 }

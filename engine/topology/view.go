@@ -50,7 +50,7 @@ type Row struct {
 }
 
 // view is a question about the state of a stage, which its lanes answer
-// between two batches: an operator's state belongs to its goroutine.
+// themselves: an operator's state belongs to its goroutine.
 type view struct {
 	Question
 	mask []record.Path
@@ -125,8 +125,9 @@ func (l *least) take() []string {
 	return l.keys
 }
 
-// View tells what a stage keeps by key. The lanes answer with their next
-// batch, or tick; a graph at rest has none, and the error is then that of ctx.
+// View tells what a stage keeps by key. The lanes answer between two batches,
+// or at once while none comes, also in a graph that is parked; while what
+// follows holds a lane up they do not, and the error is then that of ctx.
 func (g *Graph) View(ctx context.Context, stageName string, q Question) (View, error) {
 	var lanes []*operator
 	for n, instances := range g.operators() {
@@ -143,7 +144,13 @@ func (g *Graph) View(ctx context.Context, stageName string, q Question) (View, e
 	}
 	v := &view{Question: q, mask: g.plan.Mask, left: len(lanes), done: make(chan struct{})}
 	for _, o := range lanes {
-		o.asked.Store(v)
+		select {
+		case o.looks <- func() { o.look(v) }:
+		case <-g.ended:
+			return View{}, ErrStopped
+		case <-ctx.Done():
+			return View{}, ctx.Err()
+		}
 	}
 	select {
 	case <-v.done:

@@ -7,6 +7,7 @@ import (
 	"github.com/reugn/go-streams/flow"
 
 	"github.com/telluride-stream/telluride/engine/record"
+	"github.com/telluride-stream/telluride/engine/telemetry"
 	"github.com/telluride-stream/telluride/engine/telemetry/trace"
 )
 
@@ -17,7 +18,8 @@ type worker struct {
 	step   step
 	meter  *meter
 	trace  *trace.Stage
-	stages []string // for the meter
+	stages []string      // for the meter
+	looks  <-chan func() // run between two batches, also while none comes; nil: none
 	in     chan any
 	out    chan any
 }
@@ -29,8 +31,8 @@ type step func(b *record.Batch, send func(*record.Batch)) []*record.Batch
 var _ streams.Flow = (*worker)(nil)
 
 // newWorker starts a worker. It ends when its input does.
-func newWorker(wg *sync.WaitGroup, m *meter, t *trace.Stage, stages []string, step step) *worker {
-	w := &worker{step: step, meter: m, trace: t, stages: stages, in: make(chan any), out: make(chan any)}
+func newWorker(wg *sync.WaitGroup, m *meter, t *trace.Stage, stages []string, step step, looks <-chan func()) *worker {
+	w := &worker{step: step, meter: m, trace: t, stages: stages, looks: looks, in: make(chan any), out: make(chan any)}
 	wg.Go(w.run)
 	return w
 }
@@ -53,7 +55,7 @@ func (w *worker) run() {
 	w.meter.begin(w.stages...)
 	defer w.meter.end()
 	for {
-		el, ok := w.meter.recv(w.in)
+		el, ok := w.recv()
 		if !ok {
 			return
 		}
@@ -70,6 +72,34 @@ func (w *worker) run() {
 		}
 		for _, b := range out {
 			w.meter.send(w.out, b)
+		}
+	}
+}
+
+// recv receives what is next, and runs looks before it comes.
+func (w *worker) recv() (el any, ok bool) {
+	if w.looks == nil {
+		return w.meter.recv(w.in)
+	}
+	for {
+		select {
+		case look := <-w.looks:
+			look()
+		default:
+		}
+		select {
+		case el, ok = <-w.in: // still busy
+			return el, ok
+		default:
+		}
+		w.meter.enter(telemetry.Idle)
+		select {
+		case el, ok = <-w.in:
+			w.meter.enter(telemetry.Busy)
+			return el, ok
+		case look := <-w.looks:
+			w.meter.enter(telemetry.Busy)
+			look()
 		}
 	}
 }

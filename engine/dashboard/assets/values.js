@@ -60,7 +60,8 @@ export async function start() {
   form.addEventListener('submit', (e) => e.preventDefault());
   $('#values-next').addEventListener('click', () => { before.push(after); after = next; turned = true; load(); });
   $('#values-back').addEventListener('click', () => { after = before.pop(); turned = true; load(); });
-  await load();
   let busy = false;
-  return { async metrics() { if (!busy && !document.hidden) { busy = true; await load(); busy = false; } } };
+  const look = async () => { if (!busy && !document.hidden) { busy = true; await load(); busy = false; } };
+  look(); // an answer may take a while; the rest of the page does not wait for it
+  return { metrics: look };
 }
