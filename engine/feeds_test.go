@@ -193,7 +193,7 @@ type awaySink struct {
 
 func (s awaySink) Open(ctx context.Context) error {
 	if s.away.Load() {
-		return stage.Transient(errors.New("the broker is away"))
+		return errors.New("the broker is away")
 	}
 	return s.Sink.Open(ctx)
 }
@@ -411,6 +411,28 @@ func TestARefusedMessageLeavesAPendingChangeAlone(t *testing.T) {
 		s := st.Status()[0]
 		if s.State != "running" || s.Version == all[0].receipt.Before {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// A change whose sink is away is answered without waiting for the sink, and
+// keeps no later change waiting.
+func TestAPendingChangeHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLetters("queue")
+		st, f := fed(t, l)
+		defer st.end(f)
+		st.away.Store(true)
+		l.send("waits", "source: 14 x")
+		time.Sleep(10 * time.Millisecond)
+		if all := l.take(); len(all) != 1 || all[0].receipt.Outcome != change.Pending || all[0].receipt.Reason != "sink sink0: open: the broker is away" {
+			t.Fatalf("%+v", all)
+		}
+		time.Sleep(2 * time.Second) // it is tried again
+		l.send("later", `{"slow": 9}`)
+		time.Sleep(10 * time.Millisecond)
+		if all := l.take(); len(all) != 1 || all[0].receipt.Outcome != change.Applied {
+			t.Fatalf("%+v", all)
 		}
 	})
 }

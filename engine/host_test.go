@@ -305,6 +305,34 @@ func TestAChangeSurvivesARestart(t *testing.T) {
 	})
 }
 
+// A source of the new version that cannot be reached costs the version that
+// runs nothing, however often the change is tried again.
+func TestASourceThatIsAwayLeavesTheRunningVersionAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{name: "s", idle: true, ack: true, events: []event{{keys: []int{1, 2}}}}
+		st := newStand(s, checkpoint.NewMemory())
+		f, _ := st.Start("flow.yaml", variant{Name: "flow", Tally: "t", Source: "a"}.text(), nil)
+		time.Sleep(time.Second)
+		s.setAway(true)
+		r := <-st.Submit(change.Change{Flow: "flow", Source: variant{Name: "flow", Tally: "t", Source: "b"}.text()})
+		if r.Outcome != change.Pending || !r.Running || r.PausedMS != 0 {
+			t.Fatalf("%+v", r)
+		}
+		time.Sleep(time.Minute)
+		if n := f.Snapshot().Flow.Restarts; n != 0 {
+			t.Errorf("the version that runs was started again %d times", n)
+		}
+		s.setAway(false)
+		time.Sleep(5 * time.Second)
+		if v := st.Status()[0].Version; v == r.Before {
+			t.Error("the change was not made when the source was there")
+		}
+		st.Close()
+		f.Stop()
+		<-f.Done()
+	})
+}
+
 // TestAChangeIsTakenWhileTheFlowCannotRun is about the way out of a source that
 // fails again and again: the change that mends it need not wait for a session.
 func TestAChangeIsTakenWhileTheFlowCannotRun(t *testing.T) {

@@ -79,6 +79,12 @@ func (s *script) total() (n int) {
 	return n
 }
 
+func (s *script) setAway(away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = away
+}
+
 // idOf is the name of the record that a delivery of this session is.
 func (s *script) idOf(seq uint64) string {
 	s.mu.Lock()
@@ -125,6 +131,15 @@ func (s *scriptSession) Open(_ context.Context, position []byte) error {
 		s.at++
 	}
 	s.until = until
+	return nil
+}
+
+func (s *scriptSession) Probe(context.Context) error {
+	s.script.mu.Lock()
+	defer s.script.mu.Unlock()
+	if s.script.away {
+		return errLost
+	}
 	return nil
 }
 

@@ -20,7 +20,7 @@ type Replacement struct {
 	Control []checkpoint.Change
 	// Edits change the state of stages by hand, by name.
 	Edits map[string]checkpoint.Edit
-	// Timeout bounds the wait for sinks to open, and the drain.
+	// Timeout bounds the tries to connect, and the drain.
 	Timeout time.Duration
 }
 
@@ -101,7 +101,7 @@ func (f *Flow) takeOver(ctx context.Context, old *running, r Replacement) (now *
 	limit, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	t := &takeover{flow: f, old: old, next: next, Replacement: r}
-	if err := next.Preflight(limit); err != nil {
+	if err := t.preflight(limit); err != nil {
 		return t.refuse(err)
 	}
 	drained := old.graph.Unsettled()
@@ -177,6 +177,21 @@ type takeover struct {
 	ending  []*topology.Intake // of sources that change or go
 	intakes []*topology.Intake // of the new plan, in its order
 	opened  []*topology.Intake // those of them that are new
+}
+
+// preflight finds out what would keep the new version from starting, while the
+// old one runs.
+func (t *takeover) preflight(ctx context.Context) error {
+	for i := range t.Plan.Sources {
+		src := &t.Plan.Sources[i]
+		if sourceOutcome(t.Diff, src.Name) == plan.Kept {
+			continue
+		}
+		if err := t.flow.newIntake(t.Plan, src).Probe(ctx); err != nil {
+			return err
+		}
+	}
+	return t.next.Preflight(ctx)
 }
 
 // park drains the old graph. Sources that do not live on stop first, so that

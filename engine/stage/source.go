@@ -66,6 +66,15 @@ type Stopper interface {
 	Stop(ctx context.Context) error
 }
 
+// Prober is a source that can tell beforehand that it cannot be opened. A
+// change then leaves alone the version that runs, instead of ending its session
+// for nothing.
+type Prober interface {
+	// Probe connects, takes nothing, and leaves again. It may be called while
+	// another source reads the same input. Its error is one that Open has.
+	Probe(ctx context.Context) error
+}
+
 // ErrStopped is what Read returns behind the last record of a source that was
 // stopped. It is not the end of the input.
 var ErrStopped = errors.New("the source was stopped")

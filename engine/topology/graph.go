@@ -297,7 +297,9 @@ func roleOf(s stage.OperatorSpec) telemetry.Role {
 }
 
 // open makes the writers of all sinks and opens those that are not lazy.
-func (g *Graph) open() error {
+func (g *Graph) open() error { return g.openWith((*writer).open) }
+
+func (g *Graph) openWith(open func(*writer) error) error {
 	if g.opened {
 		return nil
 	}
@@ -326,7 +328,7 @@ func (g *Graph) open() error {
 	}
 	for _, w := range g.writers() {
 		if !w.lazy {
-			if err := w.open(); err != nil {
+			if err := open(w); err != nil {
 				return fmt.Errorf("sink %s: open: %w", w.name, err)
 			}
 		}

@@ -70,6 +70,19 @@ func (i *Intake) Open(ctx context.Context, position []byte) error {
 	return nil
 }
 
+// Probe says why the source could not be opened now, as far as that can be
+// told without taking anything.
+func (i *Intake) Probe(ctx context.Context) error {
+	p, ok := i.source.(stage.Prober)
+	if !ok {
+		return nil
+	}
+	if err := guarded(func() error { return p.Probe(ctx) }); err != nil {
+		return fmt.Errorf("source %s: %w", i.Name, err)
+	}
+	return nil
+}
+
 func (i *Intake) read(ctx context.Context) {
 	defer close(i.inputs)
 	for {

@@ -15,11 +15,12 @@ import (
 // takes the intakes ([Graph.Adopt]); the old one is stopped, and the new one
 // runs. Until the old one is stopped, [Graph.Resume] lets it go on.
 
-// Preflight opens the sinks. A transient failure is tried again until ctx is
-// done; the error is then the sink's. A graph that fails is discarded.
+// Preflight opens the sinks, until ctx is done. Each is tried once: whoever
+// waits for an answer learns what fails, and may try again. An error that
+// waiting may cure is transient. A graph that fails is discarded.
 func (g *Graph) Preflight(ctx context.Context) error {
 	cancel := context.AfterFunc(ctx, g.Stop)
-	err := g.open()
+	err := g.openWith((*writer).openOnce)
 	if !cancel() && err == nil {
 		err = context.Cause(ctx)
 	}

@@ -111,6 +111,16 @@ func (w *writer) open() error {
 	return err
 }
 
+// openOnce opens the sink without patience.
+func (w *writer) openOnce() error {
+	err := guarded(func() error { return w.sink.Open(w.abort) })
+	w.opened = err == nil
+	if err == nil || stage.IsPermanent(err) {
+		return err
+	}
+	return stage.Transient(err)
+}
+
 // write writes records in order. ctx is for the sink, and made of abort. reject
 // takes those that the sink will never take; it may be nil, and then such an
 // error is write's.

@@ -40,6 +40,19 @@ func (q *queue) setup(l *link, log *slog.Logger) error {
 	return s.deadLetters(q, log)
 }
 
+// probe checks a queue that is not made here, and touches nothing.
+func (q *queue) probe(l *link) error {
+	if q.declared {
+		return nil
+	}
+	s, err := begin(l)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	return s.queue(q)
+}
+
 // declarer declares on a channel of its own, which an error closes.
 type declarer struct{ *amqp.Channel }
 

@@ -44,6 +44,7 @@ type session struct {
 var (
 	_ stage.Source  = (*source)(nil)
 	_ stage.Stopper = (*source)(nil)
+	_ stage.Prober  = (*source)(nil)
 )
 
 func newSource(c *sourceConfig, rt stage.Runtime) *source {
@@ -102,6 +103,25 @@ func (s *source) Open(ctx context.Context, position []byte) error {
 	s.mu.Unlock()
 	s.config.opened.Store(true)
 	s.rt.Log.Info("connected", "source", s.rt.Name, "broker", l.address, "queue", s.config.name.Value)
+	return nil
+}
+
+// Probe connects, and looks whether a queue is there that the flow does not make.
+func (s *source) Probe(ctx context.Context) error {
+	l, err := s.config.dial(ctx, s.rt)
+	if err != nil {
+		return s.fault(err)
+	}
+	bound, cancel := context.WithTimeout(ctx, s.config.timeout)
+	defer cancel()
+	defer context.AfterFunc(bound, l.sever)()
+	err = s.config.probe(l)
+	if closing := l.close(); closing != nil {
+		s.rt.Log.Debug("closing", "error", closing)
+	}
+	if err != nil {
+		return s.fault(err)
+	}
 	return nil
 }
 

@@ -324,6 +324,39 @@ func TestWhatWaitingMayCureIsTransient(t *testing.T) {
 	}
 }
 
+// What a change asks before it touches the version that runs.
+func TestAProbeTellsWhatOpenWouldAndTouchesNothing(t *testing.T) {
+	b := realBroker(t)
+	queue, missing := b.queue(nil), b.name()
+	b.publish(queue, 3)
+	for _, c := range []struct {
+		keys, want string
+		waits      bool
+	}{
+		{"queue: " + queue, "", false},
+		{"exclusive: true, queue: " + queue, "", false},
+		{"declare: {durable: true}, queue: " + missing, "", false},
+		{"queue: " + missing, "add declare", false},
+		{`url: "amqp://127.0.0.1:1/", queue: any`, "refused", true},
+	} {
+		err := b.source(c.keys).Probe(t.Context())
+		switch {
+		case c.want == "" && err != nil, c.want != "" && err == nil:
+			t.Errorf("%s: got %v, want %q", c.keys, err, c.want)
+		case err != nil && (stage.IsTransient(err) != c.waits || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: got %v, want %q", c.keys, err, c.want)
+		}
+	}
+	for _, d := range b.drained(queue) {
+		if d.Redelivered {
+			t.Error("a message was taken")
+		}
+	}
+	if _, err := b.channel().QueueDeclarePassive(missing, true, false, false, false, nil); err == nil {
+		t.Error("a queue was made")
+	}
+}
+
 func TestTheNextNodeIsTriedAfterALoss(t *testing.T) {
 	b := realBroker(t)
 	queue := b.queue(nil)
