@@ -20,6 +20,7 @@ func (c *compiler) derive() {
 	})
 	c.checkStateNames()
 	c.warnOfSources()
+	c.warnOfHolding()
 	if p.Stateful {
 		for _, span := range c.lateness {
 			c.warn(span, "time: without out_of_order every record that is older than one before it is late",

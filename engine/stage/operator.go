@@ -154,6 +154,10 @@ type OperatorSpec struct {
 	Records bool
 	// Holds says that New's operators implement Holder.
 	Holds bool
+	// Group is for how many records a holder waits, and Wait for how long; 0:
+	// not at all.
+	Group int
+	Wait  time.Duration
 	// Makes says that the records behind the operator are made by it, rather
 	// than those that came in.
 	Makes bool

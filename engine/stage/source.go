@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/expr"
@@ -105,6 +106,9 @@ type SourceSpec struct {
 	Schema *expr.Schema
 	// Prefetch bounds the deliveries that may be unsettled at a time; 0: no bound.
 	Prefetch int
+	// Patience is for how long a delivery may be unsettled, as far as that is
+	// known: the session ends when one is for longer. 0: for ever.
+	Patience time.Duration
 	// Rejects says that a rejected delivery is kept by the broker, so that
 	// no dead letter sink is needed for its records.
 	Rejects bool

@@ -72,6 +72,8 @@ func (c *config) build(b *stage.Builder) stage.OperatorSpec {
 			return newRecords(&settings, keyed)
 		},
 		Holds:   true,
+		Group:   c.size,
+		Wait:    c.timeout,
 		Makes:   message,
 		Opaque:  message,
 		Ordered: message, // records are let go in the order in which they came

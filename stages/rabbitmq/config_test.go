@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -122,6 +123,21 @@ func TestSpecs(t *testing.T) {
 		spec, _, _, problems := built(Source(), "rabbitmq: {"+c.keys+"}")
 		if problems != "" || spec.Prefetch != c.prefetch || spec.Rejects != c.rejects || (spec.Drops != "") != c.drops || spec.Unordered != c.unordered || !spec.Raw || spec.Text != "q" {
 			t.Errorf("%s: %s%+v", c.keys, problems, spec)
+		}
+	}
+}
+
+func TestThePatienceOfTheBrokerIsThatOfTheQueueOrTheConsumers(t *testing.T) {
+	for keys, want := range map[string]time.Duration{
+		"queue: q": 30 * time.Minute,
+		"queue: q, declare: {arguments: {x-consumer-timeout: 60000}}":                                         time.Minute,
+		"queue: q, arguments: {x-consumer-timeout: 7200000}":                                                  2 * time.Hour,
+		"queue: q, declare: {arguments: {x-consumer-timeout: 60000}}, arguments: {x-consumer-timeout: 30000}": 30 * time.Second,
+		"queue: q, declare: {arguments: {x-consumer-timeout: soon}}":                                          30 * time.Minute,
+	} {
+		spec, _, _, problems := built(Source(), "rabbitmq: {"+keys+"}")
+		if problems != "" || spec.Patience != want {
+			t.Errorf("%s: %s%v, want %v", keys, problems, spec.Patience, want)
 		}
 	}
 }

@@ -104,12 +104,32 @@ func (c *sourceConfig) startOffset() (any, bool) {
 	return time.Unix(0, ns), err == nil
 }
 
+// consumerTimeout is the broker's consumer_timeout when nobody has changed it.
+const consumerTimeout = 30 * time.Minute
+
+// patience is for how long the broker waits for an acknowledgement: what the
+// arguments of the queue and of its consumers say, else what is usual.
+func (c *sourceConfig) patience() time.Duration {
+	var shortest time.Duration
+	for _, t := range []amqp.Table{c.extra, c.arguments} {
+		ms, ok := t["x-consumer-timeout"].(int64)
+		if d := time.Duration(ms) * time.Millisecond; ok && d > 0 && (shortest == 0 || d < shortest) {
+			shortest = d
+		}
+	}
+	if shortest == 0 {
+		return consumerTimeout
+	}
+	return shortest
+}
+
 func buildSource(c *sourceConfig, b *stage.Builder) stage.SourceSpec {
 	c.ident = newIdent(c.id, b)
 	spec := stage.SourceSpec{
 		New:       func(rt stage.Runtime) stage.Source { return newSource(c, rt) },
 		Raw:       true,
 		Prefetch:  c.consumers * c.prefetch,
+		Patience:  c.patience(),
 		Rejects:   !c.stream,
 		Replay:    c.replay(c.name.Value),
 		Unordered: c.consumers > 1,
