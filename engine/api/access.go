@@ -135,9 +135,6 @@ func (g *guard) headers(h http.Header) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
-	if g.TLS {
-		h.Set("Strict-Transport-Security", "max-age=31536000")
-	}
 }
 
 // sameSite refuses what a page of another site may be behind.
@@ -147,7 +144,7 @@ func (g *guard) sameSite(r *http.Request) *Error {
 	}
 	origin := r.Header.Get("Origin")
 	if origin != "" {
-		if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
+		if u, err := url.Parse(origin); err != nil || u.Host != r.Host || g.TLS && u.Scheme != "https" {
 			return &Error{http.StatusForbidden, fmt.Sprintf("requests from pages of %q are refused", origin), "open the page that this process serves"}
 		}
 	}

@@ -81,6 +81,17 @@ func TestOnlyOurOwnPagesMayAsk(t *testing.T) {
 			t.Errorf("the policy is %s", p)
 		}
 	}
+	secure := guarded(api.Access{TLS: true})
+	for origin, status := range map[string]int{"https://127.0.0.1:4000": 200, "http://127.0.0.1:4000": 403} {
+		w := ask(secure, "POST", "/v1/plan", headers{"Origin": origin}, `{"flow": "orders"}`)
+		if w.Code != status {
+			t.Errorf("by TLS, from a page of %s: answered %d %s, want %d", origin, w.Code, w.Body, status)
+		}
+		// It would count for every other port of this host too, and for a year.
+		if h := w.Header().Get("Strict-Transport-Security"); h != "" {
+			t.Errorf("by TLS: Strict-Transport-Security: %s", h)
+		}
+	}
 	link := headers{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
 	if w := ask(h, "GET", "/", link, ""); w.Code == 403 {
 		t.Errorf("a link of another site to the page is answered %d %s", w.Code, w.Body)
