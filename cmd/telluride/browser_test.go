@@ -298,6 +298,7 @@ func (b browser) ratesMove(t *testing.T) {
 	p.until(`[...document.querySelectorAll('.graph.wide .node [data-f="rate"]')].every((e) => e.textContent.endsWith('/s'))`)
 	p.until(`document.querySelector('.graph.wide .p-idle') && document.querySelector('#throughput .line').getAttribute('d').includes('L')`)
 	p.until(text(`#stages tbody`) + `.includes('totals')`)
+	p.until(`[...document.querySelectorAll('#stages tbody .kept')].some((e) => e.textContent === '5' && e.offsetParent)`) // keys
 }
 
 func (b browser) setsAParam(t *testing.T) {

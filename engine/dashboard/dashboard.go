@@ -59,7 +59,7 @@ func Handler(host api.Host, o Options) http.Handler {
 		names = append(names, v.Page)
 	}
 	for _, name := range names {
-		s.pages[name] = template.Must(template.New("layout.html").Funcs(functions).ParseFS(pages, "pages/layout.html", "pages/"+name+".html"))
+		s.pages[name] = template.Must(template.New("layout.html").Funcs(functions).ParseFS(pages, "pages/layout.html", "pages/machine.html", "pages/"+name+".html"))
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.flows)

@@ -54,9 +54,11 @@ func (host) Values(context.Context, string, string, api.ValuesQuery) (api.Values
 	return api.Values{}, nil
 }
 
-func get(path string, o Options) *httptest.ResponseRecorder {
+func get(path string, o Options) *httptest.ResponseRecorder { return getOf(host{}, path, o) }
+
+func getOf(h api.Host, path string, o Options) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	Handler(host{}, o).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	Handler(h, o).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w
 }
 
@@ -96,6 +98,45 @@ func TestAReadOnlyPageOffersNoChange(t *testing.T) {
 		if strings.Contains(page, `id="pause"`) || strings.Contains(page, `id="set"`) || strings.Contains(page, "textarea") && !strings.Contains(page, "readonly") {
 			t.Errorf("%s offers a change: %s", path, page)
 		}
+	}
+}
+
+// resting is a paused flow that drops its dead letters.
+type resting struct{ host }
+
+func (h resting) Status() []api.Flow {
+	all := h.host.Status()
+	all[0].State = "paused"
+	return all
+}
+
+func (h resting) Drawing(name string) (*plan.Drawing, bool) {
+	d, ok := h.host.Drawing(name)
+	d.Sides[0].Kind = "drop"
+	return d, ok
+}
+
+func TestAPageSaysHowAFlowStandsBeforeItIsLive(t *testing.T) {
+	for path, want := range map[string]struct{ running, resting string }{
+		"/flows/orders":      {`data-path="/pause">Pause<`, `data-path="/resume">Continue<`},
+		"/flows/orders/dead": {"wait here", "they are counted, and gone"},
+	} {
+		running, atRest := get(path, Options{}).Body.String(), getOf(resting{}, path, Options{}).Body.String()
+		if !strings.Contains(running, want.running) || strings.Contains(running, want.resting) {
+			t.Errorf("%s of a flow that runs: %s", path, running)
+		}
+		if !strings.Contains(atRest, want.resting) || strings.Contains(atRest, want.running) {
+			t.Errorf("%s of a flow that rests: %s", path, atRest)
+		}
+	}
+}
+
+// What a box says first is not cut for the commonest partition.
+func TestTheKeyOfAPartitionIsShown(t *testing.T) {
+	b := plan.Box{Look: plan.LookPartition, Kind: "partition", Name: "partition", Title: "partition by sensor_id", Text: "2 lanes"}
+	what, below := functions["what"].(func(plan.Box) string), functions["subheading"].(func(plan.Box) string)
+	if got := cut(24, what(b)); got != "by sensor_id, 2 lanes" || below(b) != "" {
+		t.Errorf("it says %q, %q", got, below(b))
 	}
 }
 

@@ -182,30 +182,26 @@ func route(e plan.Arrow, from, to placed, tall bool) routed {
 }
 
 var functions = template.FuncMap{
-	"short":   func(version string) string { return version[:min(len(version), 12)] },
-	"cut":     cut,
-	"add":     func(a, b int) int { return a + b },
-	"number":  func(x *float64) string { return strconv.FormatFloat(*x, 'f', -1, 64) },
-	"first":   func(label string) string { name, _, _ := strings.Cut(label, ":"); return name },
-	"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"heading": heading,
+	"short":  func(version string) string { return version[:min(len(version), 12)] },
+	"cut":    cut,
+	"add":    func(a, b int) int { return a + b },
+	"number": func(x *float64) string { return strconv.FormatFloat(*x, 'f', -1, 64) },
+	"first":  func(label string) string { name, _, _ := strings.Cut(label, ":"); return name },
+	"iso":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	// What the heading leaves of a line.
 	"subheading": func(b plan.Box) string {
-		name := ""
-		if b.Look == plan.LookPartition {
-			name = strings.TrimPrefix(b.Title, "partition ")
-		} else if b.Name != b.Kind {
-			name = b.Name
+		if b.Name == b.Kind {
+			return ""
 		}
-		return cut(max(4, 20-utf8.RuneCountInString(heading(b))), name)
+		return cut(max(4, 20-utf8.RuneCountInString(b.Kind)), b.Name)
 	},
-}
-
-func heading(b plan.Box) string {
-	if b.Look == plan.LookPartition {
-		return "partition"
-	}
-	return b.Kind
+	// What a box does: of a partition its key too, which its title has elsewhere.
+	"what": func(b plan.Box) string {
+		if b.Look == plan.LookPartition {
+			return strings.TrimPrefix(b.Title, "partition ") + ", " + b.Text
+		}
+		return b.Text
+	},
 }
 
 // cut shortens a text to n characters.

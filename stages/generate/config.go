@@ -117,7 +117,7 @@ func build(c *Config, b *stage.Builder) stage.SourceSpec {
 	var text string
 	if c.Sensors != nil {
 		m = newSensors(c.Sensors, b)
-		text = plural(c.Sensors.count(), "simulated sensor")
+		text = plural(c.Sensors.count(), "sensor")
 	} else {
 		m = newRows(c.Rows, b)
 		text = "rows"

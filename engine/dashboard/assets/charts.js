@@ -2,7 +2,7 @@
 import { h, setText, svg } from './dom.js';
 
 const span = 5 * 60 * 1000; // what a chart shows
-const height = 180, left = 52, right = 6, top = 8, bottom = 20;
+const height = 180, left = 58, right = 6, top = 8, bottom = 20;
 
 /** A chart of {at, values} over the last minutes. format writes a value. */
 export class Chart {

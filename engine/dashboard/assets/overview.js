@@ -1,5 +1,5 @@
 // The flow as a graph with live numbers, and its charts.
-import { $, $$, api, ask, brief, count, flow, h, ms, percent, setText, svg } from './dom.js';
+import { $, $$, api, ask, brief, bytes, count, flow, h, ms, percent, setText, svg } from './dom.js';
 import { Chart } from './charts.js';
 import { showMachine } from './machine.js';
 
@@ -71,11 +71,13 @@ function numbers(f) {
 
 function table(f) {
   const body = $('#stages tbody');
-  const columns = ['in', 'passed', 'absorbed', 'filtered', 'late', 'dead', 'held', 'emitted', 'calls'];
+  const columns = ['in', 'passed', 'absorbed', 'filtered', 'late', 'dead', 'held', 'emitted'];
+  const more = ['keys', 'state_bytes', 'calls', 'call_ms', 'average_ms', 'mean_ms'], kept = new Set(['keys', 'state_bytes']);
   if (body.children.length !== f.stages.length || [...body.children].some((tr, i) => tr.dataset.key !== f.stages[i].kind + f.stages[i].name)) {
     body.replaceChildren(...f.stages.map((s) => h('tr', { 'data-key': s.kind + s.name },
-      h('th', { scope: 'row' }, s.name, s.kind !== s.name ? h('span', {}, ' ' + s.kind) : null), ...Array.from({ length: columns.length + 3 }, () => h('td', { class: 'n' })))));
+      h('th', { scope: 'row' }, s.name, s.kind !== s.name ? h('span', {}, ' ' + s.kind) : null), ...[...columns, ...more].map((c) => h('td', { class: kept.has(c) ? 'n kept' : 'n' })))));
   }
+  $('#stages').toggleAttribute('data-keeps', f.stages.some((s) => s.keys || s.state_bytes));
   f.stages.forEach((s, i) => {
     const cells = body.children[i].children;
     columns.forEach((c, n) => {
@@ -83,7 +85,10 @@ function table(f) {
       setText(cell, count(v));
       cell.className = 'n' + (v === 0 ? ' zero' : (c === 'dead' || c === 'late') ? ' hot' : '');
     });
-    ['call_ms', 'average_ms', 'mean_ms'].forEach((c, n) => setText(cells[columns.length + 1 + n], s.with || !s.calls ? '' : ms(s[c])));
+    const put = (c, text) => setText(cells[columns.length + 1 + more.indexOf(c)], text);
+    put('keys', s.keys ? count(s.keys) : ''); put('state_bytes', s.state_bytes ? bytes(s.state_bytes) : '');
+    put('calls', s.with ? '' : count(s.calls));
+    for (const c of ['call_ms', 'average_ms', 'mean_ms']) put(c, s.with || !s.calls ? '' : ms(s[c]));
   });
 }
 

@@ -36,7 +36,7 @@ export function steer() {
   const tell = (e) => { const r = $('#reason'); r.hidden = false; setText(r, e.message); };
   pause.addEventListener('click', async () => {
     pause.disabled = true;
-    try { await ask(api(pause.dataset.path || '/pause'), { method: 'POST' }); } catch (e) { tell(e); }
+    try { await ask(api(pause.dataset.path), { method: 'POST' }); } catch (e) { tell(e); }
     pause.disabled = false;
   });
   drain.addEventListener('click', async () => {
