@@ -185,7 +185,7 @@ func scriptAppears(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	re, err := regexp.Compile(args[1])
 	ts.Check(err)
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if text, err := os.ReadFile(ts.MkAbs(args[0])); err == nil && re.Match(text) {
 			return
 		}
@@ -233,7 +233,7 @@ func scriptFetch(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		req.Header.Set(key, value)
 	}
-	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
 	}}
 	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
