@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -123,17 +124,25 @@ func folder(t testing.TB) string {
 	return dir
 }
 
-// free are ports of loopback that nobody uses at the moment.
+// free are ports of loopback that nobody uses at the moment. They are below
+// those that systems give to whoever asks for any, so that none is given away
+// before the node has it, or while it is stopped.
 func free(t testing.TB, n int) (ports []int) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	const low, high = 10_000, 32_000
+	var err error
+	for range 1000 {
+		if len(ports) == n {
+			return ports
+		}
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", low+rand.IntN(high-low))); err != nil {
+			continue // somebody has it
 		}
 		defer func() { _ = l.Close() }() // nothing was sent
 		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
-	return ports
+	t.Fatalf("there are no free ports: %v", err)
+	return nil
 }
 
 func (n *Node) configure(o Options) {
@@ -190,7 +199,7 @@ func (n *Node) startEpmd(port int) {
 		_ = in.Close() // it may be gone already
 		_ = cmd.Wait() // it ends by a signal
 	})
-	n.await("epmd", 10*time.Second, func() bool { return listens("127.0.0.1", port) })
+	n.await("epmd", BootTimeout, func() bool { return listens("127.0.0.1", port) })
 }
 
 func listens(host string, port int) bool {
