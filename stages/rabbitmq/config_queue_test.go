@@ -66,7 +66,7 @@ func (b *broker) feed(keys string) *testFeed {
 		cancel()
 		select {
 		case <-ended:
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			b.t.Error("the feed does not end")
 		}
 	}
@@ -303,7 +303,7 @@ func TestASilentBrokerHoldsUpNoAnswerForLong(t *testing.T) {
 	began := time.Now()
 	_ = m.Answer([]byte("{}"), true) // it may get as far as the socket's buffer
 	f.stop()
-	if took := time.Since(began); took > 3*closeTimeout+time.Second {
+	if took := time.Since(began); took > patience { // three times closeTimeout, and what a busy machine adds
 		t.Errorf("it took %v", took)
 	}
 }

@@ -111,7 +111,7 @@ func alarms(t *testing.T, b *broker, node *brokertest.Node) {
 	sink.write(numbered(1)...)
 	sink.mustFlush()
 	defer node.Alarm(false) // also for what comes after a failure
-	for range 2 {
+	for n := range 2 {
 		node.Alarm(true)
 		// The broker says so once it is asked to take something.
 		_, err := sink.Write(t.Context(), sink.records(`{"n":2}`))
@@ -121,8 +121,10 @@ func alarms(t *testing.T, b *broker, node *brokertest.Node) {
 		if err == nil || stage.IsPermanent(err) {
 			t.Fatalf("a blocked sink: got %v", err)
 		}
+		eventually(t, "the alarm is told", func() bool { return sink.log.count("takes no messages") > n })
 		node.Alarm(false)
 		eventually(t, "a flush", func() bool { return sink.flush() == nil })
+		eventually(t, "its end is told", func() bool { return sink.log.count("takes messages again") > n })
 	}
 	if blocked, free := sink.log.count("takes no messages"), sink.log.count("takes messages again"); blocked != 2 || free != 2 {
 		t.Errorf("%d and %d lines about two alarms:\n%s", blocked, free, sink.log)

@@ -101,6 +101,7 @@ func TestASampleTakesOutAndPutsBackWhereNoExchangeFeedsTheQueue(t *testing.T) {
 		t.Errorf("it goes on with %v", err)
 	}
 	// It is still open: they were put back at once, in their order.
+	eventually(t, "they are back", func() bool { return b.ready(queue) == 5 })
 	left := b.drained(queue)
 	if have := bodies(left); have != `{"n":1} {"n":2} {"n":3} {"n":4} {"n":5}` {
 		t.Errorf("the queue holds %s", have)

@@ -80,7 +80,7 @@ func (s *testSink) flush() error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		s.t.Fatal("no answer to a flush")
 		return nil
 	}
