@@ -14,7 +14,7 @@ import (
 )
 
 // eventTimeout is how long the process may take for one event.
-const eventTimeout = 60 * time.Second
+const eventTimeout = 2 * time.Minute
 
 // flowFile is one of the flows under test, and what edits change in it.
 type flowFile struct {
@@ -57,9 +57,6 @@ control:
   config_queue: {rabbitmq: {url: %[4]q, queue: %[13]s}}
 `, f.name, f.edits, f.lanes, url, f.in, f.prefetch, step, f.stages, f.out, f.flight, f.dead, f.redelivered, f.config)
 }
-
-// emitEvery is how often the aggregate emits, as below.
-const emitEvery = 100 * time.Millisecond
 
 const runningAggregate = `
   - name: per_key
@@ -158,7 +155,11 @@ func (h *harness) editUnstartable() {
 // write writes a flow's file and waits for the receipt of that.
 func (h *harness) write(f *flowFile, text string, want ...change.Outcome) {
 	h.changes++
-	before := h.receipts(f)
+	var before []change.Receipt
+	if !await(eventTimeout, func() (ok bool) { before, ok = h.receipts(f); return ok }) {
+		h.score.unexpected("the process does not tell of %s within %v", f.name, eventTimeout)
+		return
+	}
 	var err error
 	if h.rng.IntN(2) == 0 {
 		err = os.WriteFile(f.file, []byte(text), 0o644)
@@ -173,7 +174,8 @@ func (h *harness) write(f *flowFile, text string, want ...change.Outcome) {
 	}
 	var got *change.Receipt
 	if !await(eventTimeout, func() bool {
-		for _, r := range h.receipts(f) {
+		after, _ := h.receipts(f)
+		for _, r := range after {
 			known := slices.ContainsFunc(before, func(b change.Receipt) bool { return b.ID == r.ID && b.Outcome == r.Outcome })
 			if r.From == "file" && !known && r.Outcome != change.Pending {
 				got = &r
@@ -189,18 +191,19 @@ func (h *harness) write(f *flowFile, text string, want ...change.Outcome) {
 	}
 }
 
-// receipts are the last receipts of a flow.
-func (h *harness) receipts(f *flowFile) []change.Receipt {
+// receipts are the last receipts of a flow; ok is false when the process does
+// not tell.
+func (h *harness) receipts(f *flowFile) (all []change.Receipt, ok bool) {
 	process, err := h.process()
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	for _, one := range process.Flows {
 		if one.Name == f.name {
-			return one.Receipts
+			return one.Receipts, true
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // restart ends the process as a service manager does, and starts it again.

@@ -188,6 +188,9 @@ func (h *harness) trace(format string, args ...any) {
 	}
 }
 
+// harnessKeys is how many keys the messages have, by turns.
+const harnessKeys = 23
+
 // publish sends the next n messages in as many bursts as there are pauses,
 // and waits until the broker has them.
 func (h *harness) publish(n int, pauses []time.Duration) error {
@@ -196,7 +199,7 @@ func (h *harness) publish(n int, pauses []time.Duration) error {
 		time.Sleep(pause)
 		for range n*(i+1)/len(pauses) - n*i/len(pauses) {
 			h.next++
-			r := reading{N: h.next, Key: fmt.Sprintf("k%d", h.next*7%23), Value: (h.next*7919)%1000 - 500}
+			r := reading{N: h.next, Key: fmt.Sprintf("k%d", h.next*7%harnessKeys), Value: (h.next*7919)%1000 - 500}
 			body, err := json.Marshal(r)
 			if err != nil {
 				return err
@@ -259,7 +262,7 @@ func (h *harness) start() {
 
 // process is what the process says of itself.
 func (h *harness) process() (api.Process, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	return api.Dial(filepath.Join(h.dir, "state", socketName)).Process(ctx)
 }
