@@ -72,13 +72,13 @@ func (w *writer) patiently(ctx context.Context, what string, try func() error) e
 		if stage.IsPermanent(err) || ctx.Err() != nil {
 			return err
 		}
+		w.row.Retries.Add(1)
+		w.troubles.set(w.name, fmt.Errorf("%s: %w", what, err)) // first: whoever reads the log finds the flow so
 		if n == 0 {
 			start = w.clock.Now()
 			pauses = clock.NewPauses(50*time.Millisecond, 10*time.Second, w.steady)
 			w.log.Warn("sink fails; trying again", "sink", w.name, "doing", what, "error", err)
 		}
-		w.row.Retries.Add(1)
-		w.troubles.set(w.name, fmt.Errorf("%s: %w", what, err))
 		if err := w.guard.Withdraw(); err != nil {
 			return err
 		}
