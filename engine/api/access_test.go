@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/telluride-stream/telluride/engine/api"
 )
@@ -164,28 +165,32 @@ func TestABrowserLogsIn(t *testing.T) {
 // Who guesses is shut out for a while, also with the right token: then
 // guessing would not be limited.
 func TestGuessesAreLimited(t *testing.T) {
-	h := guarded(api.Access{Token: token})
-	codes := map[int]int{}
-	for range 50 {
-		codes[ask(h, "GET", "/v1/flows", headers{"Authorization": "Bearer guess-guess-guess"}, "").Code]++
-	}
-	if codes[401] < 5 || codes[401] > 15 || codes[429] < 35 {
-		t.Errorf("50 guesses: %v", codes)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		h := guarded(api.Access{Token: token})
+		codes := map[int]int{}
+		for range 50 {
+			codes[ask(h, "GET", "/v1/flows", headers{"Authorization": "Bearer guess-guess-guess"}, "").Code]++
+		}
+		if codes[401] < 5 || codes[401] > 15 || codes[429] < 35 {
+			t.Errorf("50 guesses: %v", codes)
+		}
+	})
 }
 
 func TestRequestsAreLimited(t *testing.T) {
-	h := guarded(api.Access{})
-	codes := map[int]int{}
-	for range 1000 {
-		codes[ask(h, "GET", "/v1/flows", nil, "").Code]++
-	}
-	if codes[200] < 400 || codes[429] == 0 {
-		t.Errorf("1000 requests at once: %v", codes)
-	}
-	if w := ask(h, "GET", "/livez", nil, ""); w.Code != 200 {
-		t.Errorf("liveness is limited: %d", w.Code)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		h := guarded(api.Access{})
+		codes := map[int]int{}
+		for range 1000 {
+			codes[ask(h, "GET", "/v1/flows", nil, "").Code]++
+		}
+		if codes[200] < 400 || codes[429] == 0 {
+			t.Errorf("1000 requests at once: %v", codes)
+		}
+		if w := ask(h, "GET", "/livez", nil, ""); w.Code != 200 {
+			t.Errorf("liveness is limited: %d", w.Code)
+		}
+	})
 }
 
 func TestNothingChangesReadOnly(t *testing.T) {
