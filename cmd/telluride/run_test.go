@@ -18,6 +18,22 @@ import (
 	"go.uber.org/goleak"
 )
 
+// leaksNothing returns a function that waits until every goroutine has ended
+// that was started meanwhile. Those of tests before may still be about to end.
+func leaksNothing(t *testing.T) func() {
+	before := goleak.IgnoreCurrent()
+	return func() {
+		t.Helper()
+		err := goleak.Find(before) // which waits for less than half a second
+		for end := time.Now().Add(patience); err != nil && time.Now().Before(end); {
+			err = goleak.Find(before)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // fake is a process for tests: no terminal, and signals come from the test.
 type fake struct {
 	out, err buffer
@@ -79,7 +95,7 @@ sink:
 `
 
 func TestAFiniteFlowEndsByItself(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer leaksNothing(t)()
 	f := newFake()
 	file := write(t, strings.Replace(endless, "every: 1ms", "every: 1ms, count: 50, realtime: false", 1))
 	if code := f.execute("run", file, "--summary", "json"); code != exitFine {
@@ -94,7 +110,7 @@ func TestAFiniteFlowEndsByItself(t *testing.T) {
 }
 
 func TestTheFirstSignalDrains(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer leaksNothing(t)()
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		f := newFake()
 		var once sync.Once
@@ -121,7 +137,7 @@ sink:
 `
 
 func TestTheSecondSignalAborts(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer leaksNothing(t)()
 	f := newFake()
 	var first, second sync.Once
 	f.err.wrote = func(all string) {
@@ -141,7 +157,7 @@ func TestTheSecondSignalAborts(t *testing.T) {
 }
 
 func TestTheDrainTimeoutAborts(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer leaksNothing(t)()
 	f := newFake()
 	var first sync.Once
 	f.err.wrote = func(all string) {
@@ -162,7 +178,7 @@ func TestTheDrainTimeoutAborts(t *testing.T) {
 // A write that never returns cannot be interrupted: the program ends all the
 // same, and says what it leaves behind.
 func TestAFlowThatDoesNotEndIsGivenUp(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer leaksNothing(t)()
 	f := newFake()
 	f.grace = 10 * time.Millisecond
 	release, released := make(chan struct{}), make(chan struct{})
@@ -335,7 +351,7 @@ func TestReadingsFile(t *testing.T) {
 // TestAnEditIsTakenOver edits the file of a flow while it runs, wrongly and
 // then well.
 func TestAnEditIsTakenOver(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer leaksNothing(t)()
 	f := newFake()
 	file := write(t, strings.Replace(endless, "index: \"index\"", "index: \"index\", edit: \"'first'\"", 1))
 	edit := func(old, text string) {
@@ -383,7 +399,7 @@ func TestAnEditIsTakenOver(t *testing.T) {
 }
 
 func TestARunEndsWithItsLastFile(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer leaksNothing(t)()
 	f := newFake()
 	file := write(t, endless)
 	var once sync.Once
