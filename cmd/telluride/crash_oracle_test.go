@@ -185,6 +185,13 @@ func (c *collection) letter(d *amqp.Delivery) {
 	c.letters[string(d.Body)] = d.MessageId
 }
 
+// came is how much has come out, without repeats.
+func (c *collection) came() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.bodies) + len(c.letters)
+}
+
 // problems is what differs from the oracle.
 func (c *collection) problems(in crashInput) (all []string) {
 	c.mu.Lock()

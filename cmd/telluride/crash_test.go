@@ -156,7 +156,12 @@ func (w *crashes) finish() {
 			w.t.Errorf("apply: exit code %d: %s", code, out)
 		}
 	}
-	await(settleTimeout, func() bool {
+	awaitAll(settleTimeout, func() (n int) {
+		for _, c := range w.collects {
+			n += c.came()
+		}
+		return n
+	}, func() bool {
 		return !slices.ContainsFunc(w.collects, func(c *collection) bool { return len(c.problems(w.input)) > 0 })
 	})
 }

@@ -165,6 +165,13 @@ func (s *score) aggregated(d *amqp.Delivery) {
 	s.last[result.Key] = result.aggregate
 }
 
+// came is how much has come out, without repeats.
+func (s *score) came() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.messages) - s.left + len(s.results)
+}
+
 // missing says what has not come out yet, "" when everything has.
 func (s *score) missing() string {
 	s.mu.Lock()

@@ -196,7 +196,7 @@ func (h *harness) pause(ms int) time.Duration {
 	return time.Duration(h.rng.IntN(ms*1000)) * time.Microsecond
 }
 
-// settleTimeout is how long everything may take to come out, reconnecting included.
+// settleTimeout is how long nothing at all may come out, reconnecting included.
 const settleTimeout = 2 * time.Minute
 
 // settle waits until everything has come out and is acknowledged. What is
@@ -218,7 +218,7 @@ func (h *harness) settle(r round) {
 func (h *harness) quiet() {
 	h.t.Helper()
 	why := ""
-	ok := await(settleTimeout, func() bool {
+	ok := awaitAll(settleTimeout, h.score.came, func() bool {
 		if why = h.score.missing(); why != "" {
 			return false
 		}
@@ -236,7 +236,7 @@ func (h *harness) quiet() {
 		return h.queuesEmpty(&why)
 	})
 	if !ok {
-		h.score.unexpected("a round did not end within %v: %s", settleTimeout, why)
+		h.score.unexpected("a round did not end, and nothing came for %v: %s", settleTimeout, why)
 		h.report()
 		h.t.FailNow()
 	}

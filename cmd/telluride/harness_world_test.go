@@ -292,6 +292,20 @@ func (h *harness) logCheck() {
 	}
 }
 
+// awaitAll polls until a condition holds; false: it did not, and for as long as
+// the timeout nothing has come either. How long everything takes depends on the
+// machine: records may have to go one by one, each with a write to the disk.
+func awaitAll(timeout time.Duration, came func() int, holds func() bool) bool {
+	for n, end := came(), time.Now().Add(timeout); !holds(); time.Sleep(50 * time.Millisecond) {
+		if now := came(); now != n {
+			n, end = now, time.Now().Add(timeout)
+		} else if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
+
 // await polls until a condition holds; false: it did not within the timeout.
 func await(timeout time.Duration, holds func() bool) bool {
 	for end := time.Now().Add(timeout); !holds(); time.Sleep(20 * time.Millisecond) {
