@@ -100,7 +100,7 @@ func TestAMessageThatIsNoChangeSaysWhy(t *testing.T) {
 		name := test.body[:min(60, len(test.body))]
 		began := time.Now()
 		c, problems := change.Parse("flow", []byte(test.body), test.contentType)
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > time.Minute {
 			t.Errorf("%q took %v", name, took)
 		}
 		if got := fmt.Sprint(problems.Err()); !strings.Contains(got, test.want) {

@@ -167,7 +167,7 @@ func TestAFileBeyondALimitIsOneClearErrorFast(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
 			_, list := compile(t, "big.yaml", test.src, options())
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > time.Minute {
 				t.Errorf("it took %v", took)
 			}
 			if !strings.Contains(fmt.Sprint(list.Err()), test.want) {
@@ -224,7 +224,7 @@ func FuzzCompile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src string) {
 		began := time.Now()
 		p, list := flow.Compile("fuzz.yaml", []byte(src), o)
-		if took := time.Since(began); took > 10*time.Second {
+		if took := time.Since(began); took > time.Minute {
 			t.Fatalf("it took %v", took)
 		}
 		if (p == nil) != list.HasErrors() {
