@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/flowtest"
@@ -15,8 +16,8 @@ import (
 // TestFlowTests runs the tests of the shipped flows, and those of
 // testdata/suite. `make flowtests` runs them in every variant.
 func TestFlowTests(t *testing.T) {
-	t.Chdir(filepath.Join("..", "..")) // tables are found from the root
-	o := flowtest.Options{Registry: stages.All(), Seed: 1}
+	t.Chdir(filepath.Join("..", ".."))                                         // tables are found from the root
+	o := flowtest.Options{Registry: stages.All(), Seed: 1, Timeout: time.Hour} // the machine may be busy
 	files, err := flowtest.Find([]string{"flows", "testdata/suite"})
 	if err != nil {
 		t.Fatal(err)

@@ -62,7 +62,9 @@ func saved(t *rapid.T, dir string) string {
 		t.Fatalf("%v\n%s", err, src)
 	}
 	var text strings.Builder
-	for _, r := range flowtest.RunAll(t.Context(), []*flowtest.File{file}, flowtest.Options{Registry: stages.All()}) {
+	// A large flow is slow under the race detector, and the machine may be busy.
+	o := flowtest.Options{Registry: stages.All(), Timeout: time.Hour}
+	for _, r := range flowtest.RunAll(t.Context(), []*flowtest.File{file}, o) {
 		for _, f := range r.Failures {
 			fmt.Fprintf(&text, "%s: %s %+v\n", f.Span, f.Message, f.Differences)
 		}
