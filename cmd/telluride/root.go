@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,10 +71,20 @@ func execute(args []string, p program) int {
 		// cobra's own errors are about the command line.
 		f = &exitError{exitInvalid, err}
 	}
+	if hungUp(f.err) {
+		return exitFine
+	}
 	if f.err != nil {
 		fmt.Fprintf(p.stderr, "telluride: %v\n", f.err)
 	}
 	return f.code
+}
+
+// hungUp says whether an error means that whoever read standard output, such
+// as head, has seen enough.
+func hungUp(err error) bool {
+	var written *fs.PathError
+	return errors.As(err, &written) && written.Op == "write" && written.Path == os.Stdout.Name() && errors.Is(written, syscall.EPIPE)
 }
 
 func newRoot(p *program) *cobra.Command {

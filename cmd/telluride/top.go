@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/spf13/cobra"
@@ -190,12 +191,12 @@ func (m *topModel) text() string {
 			thousands(f.Dead), thousands(f.Late), thousands(f.Unacknowledged), lasting(inTime(f.LagMS)),
 		})
 	}
-	b.WriteString("\n" + align(rows, m.colour))
+	b.WriteString("\n" + align(m.narrow(rows), m.colour))
 	if m.one.Reason != "" {
 		b.WriteString(m.paint(redW, "  "+m.one.Reason) + "\n")
 	}
 	if len(m.one.Stages) > 0 {
-		fmt.Fprintf(&b, "\n%s\n%s", m.paint(boldW, m.one.Name), align(m.stages(), m.colour))
+		fmt.Fprintf(&b, "\n%s\n%s", m.paint(boldW, m.one.Name), align(m.narrow(m.stages()), m.colour))
 	}
 	return m.fit(b.String())
 }
@@ -217,6 +218,32 @@ func (m *topModel) stages() [][]string {
 			row = append(row, lasting(inTime(s.AverageMS)), share(s.Idle), share(s.Busy), share(s.Blocked))
 		}
 		rows = append(rows, row)
+	}
+	return rows
+}
+
+// narrow cuts the names of a table that is wider than the terminal, as far as
+// they can still be told apart.
+func (m *topModel) narrow(rows [][]string) [][]string {
+	const least = 12
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	over := -m.width - 3 // align has two blanks between columns, but one before the name
+	for _, w := range widths {
+		over += w + 2
+	}
+	if m.width == 0 || over <= 0 {
+		return rows
+	}
+	room := max(least, widths[1]-over)
+	for _, row := range rows {
+		if name := []rune(row[1]); len(name) > room {
+			row[1] = string(name[:room-1]) + "…"
+		}
 	}
 	return rows
 }
