@@ -142,7 +142,11 @@ func lock(dir string, disk vfs.FS) (*pebble.Lock, error) {
 func (p *Pebble) open(given *Options) error {
 	o := p.options(given.memTable)
 	o.ReadOnly, o.ErrorIfNotExists = given.ReadOnly, given.ReadOnly
-	db, err := pebble.Open(p.dir, o)
+	var db *pebble.DB
+	err := p.checkMarker()
+	if err == nil {
+		db, err = pebble.Open(p.dir, o)
+	}
 	if err == nil {
 		p.db = db
 		err = p.checkFormat(given.ReadOnly)
@@ -160,6 +164,27 @@ func (p *Pebble) open(given *Options) error {
 		err = errors.Join(err, db.Close())
 	}
 	return err
+}
+
+// checkMarker refuses a folder with a database of which nothing says any more
+// where it begins: Pebble would make a new one in its place. A manifest alone is
+// what a crash leaves of a database that was being made.
+func (p *Pebble) checkMarker() error {
+	names, err := p.disk.List(p.dir)
+	if err != nil {
+		return err
+	}
+	used := false
+	for _, name := range names {
+		if strings.HasPrefix(name, "marker.manifest.") {
+			return nil
+		}
+		used = used || strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".log")
+	}
+	if used {
+		return fmt.Errorf("marker.manifest: %w", fs.ErrNotExist)
+	}
+	return nil
 }
 
 // options are for a database of some ten to some hundred megabytes beside a

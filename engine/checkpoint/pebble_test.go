@@ -422,6 +422,44 @@ func contents(t *testing.T, fs vfs.FS) map[string]string {
 // TestAMissingFileIsReported takes each file away, and gives the folder the
 // list of tables of another store. It must be said, or nothing must be missing
 // but the last commits of a log.
+// Pebble takes a folder without it for a new one.
+func TestAMissingMarkerIsReported(t *testing.T) {
+	for _, commits := range []int{1, 12} {
+		disk := vfs.NewMem()
+		p := open(t, "state", Options{FS: disk, memTable: 64 << 10})
+		for _, c := range script(commits) {
+			if err := p.Commit(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		files, err := disk.List("state")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, prefix := range []string{"marker.manifest.", "marker."} {
+			fs := clone(t, disk)
+			for _, file := range files {
+				if strings.HasPrefix(file, prefix) {
+					if err := fs.Remove("state/" + file); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for _, readOnly := range []bool{true, false} {
+				if p, err := Open("state", Options{FS: fs, ReadOnly: readOnly}); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "marker.manifest") {
+					t.Errorf("behind %d commits, without %s*, read-only %v: %v", commits, prefix, readOnly, err)
+					if err == nil {
+						_ = p.Close()
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestAMissingFileIsReported(t *testing.T) {
 	whole := vfs.NewMem()
 	want := fill(t, whole)
