@@ -274,7 +274,7 @@ func (w *watcher) taken(l look, looks []look) bool {
 		if other == l.file || left || o.flow != name {
 			continue
 		}
-		w.note("second "+l.file, "a new file is left out: its flow has another file; give one of the flows another name",
+		w.noteOnce("second "+l.file, l.file, "a new file is left out: its flow has another file; give one of the flows another name",
 			fmt.Errorf("flow %q is that of %s", name, other))
 		return true
 	}

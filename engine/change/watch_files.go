@@ -133,13 +133,16 @@ func readUpTo(file string, limit int64) ([]byte, error) {
 }
 
 // note warns of an error with a path, once until the path is fine again.
-func (w *watcher) note(path, message string, err error) {
-	if err != nil && !w.warned[path] {
+func (w *watcher) note(path, message string, err error) { w.noteOnce(path, path, message, err) }
+
+// noteOnce is note for what is known as key.
+func (w *watcher) noteOnce(key, path, message string, err error) {
+	if err != nil && !w.warned[key] {
 		w.o.Log.Warn(message, "path", path, "error", err)
 	}
 	if err == nil {
-		delete(w.warned, path)
+		delete(w.warned, key)
 		return
 	}
-	w.warned[path] = true
+	w.warned[key] = true
 }

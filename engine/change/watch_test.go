@@ -180,7 +180,7 @@ func TestASecondFileForAFlowIsLeftOut(t *testing.T) {
 	s.settle("")
 	s.write("a.yaml", "1") // flow x has no file now
 	s.host.expect(t, "zz=end a=1 b=name: x")
-	if want := `flow \"x\" is that of ` + s.path("a.yaml"); strings.Count(s.log.String(), want) != 1 {
+	if want := `path=` + s.path("b.yaml") + ` error="flow \"x\" is that of ` + s.path("a.yaml"); strings.Count(s.log.String(), want) != 1 {
 		t.Errorf("said %s", s.log)
 	}
 }
