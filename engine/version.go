@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/checkpoint"
@@ -158,10 +159,13 @@ func (f *hosted) next(c change.Change) (version, diag.List) {
 	}
 	v.set = with(v.set, c)
 	p, list := f.host.config.Compile(file, v.source, values(v.set))
-	if p != nil {
+	switch {
+	case p != nil:
 		if wrong := c.Mistyped(p); len(wrong) > 0 {
 			list, p = append(list, wrong...), nil
 		}
+	case c.Source == nil: // the params are still those of the current plan
+		list = append(list, besides(list, c.Mistyped(v.plan))...)
 	}
 	if p != nil && p.Name != f.name {
 		list.Errorf(diag.Span{File: file}, "the file is for flow %q, not for %q", p.Name, f.name)
@@ -169,6 +173,14 @@ func (f *hosted) next(c change.Change) (version, diag.List) {
 	}
 	v.plan = p
 	return v, list
+}
+
+// besides is the problems with params of which list says nothing.
+func besides(list, problems diag.List) diag.List {
+	return slices.DeleteFunc(problems, func(d diag.Diagnostic) bool {
+		param, _, _ := strings.Cut(d.Message, ":")
+		return slices.ContainsFunc(list, func(told diag.Diagnostic) bool { return strings.HasPrefix(told.Message, param+":") })
+	})
 }
 
 // Tidy forgets the versions of flows that have come to their end and were not

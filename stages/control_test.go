@@ -249,6 +249,10 @@ func TestABadConfigMessageIsRejectedAndTouchesNothing(t *testing.T) {
 		{`{"rate_limit_allowed": [1]}`, `param "rate_limit_allowed" cannot be a list`},
 		{`{"rate_limit_alowed": 100}`, `did you mean "rate_limit_allowed"?`},
 		{`{"rate_limit_allowed": 100, "processor_concurrency": 0}`, "0 is below the minimum 1"},
+		{
+			`{"rate_limit_allowed": "100", "processor_concurrency": 0, "rate_limit": 1}`,
+			`param "rate_limit_allowed": expected a number, got the text "100" | 0 is below the minimum 1 | unknown param "rate_limit"`,
+		},
 		{`{"rate_limit_allowed": 99999999999999999999}`, "expected a whole number"},
 		{`{"params": {"rate_limit_allowed": 100}, "base_version": "old"}`, "made from version old"},
 		{other, `the file is for flow "another", not for "sensor_health"`},
@@ -257,8 +261,10 @@ func TestABadConfigMessageIsRejectedAndTouchesNothing(t *testing.T) {
 	} {
 		id := fmt.Sprintf("bad%d", i)
 		r, text := p.change(id, "", bad.body)
-		if r.Outcome != change.Rejected || !r.Running || r.ID != id || !strings.Contains(text, bad.reason) {
-			t.Errorf("%.60q is answered with %s, want %s", bad.body, text, bad.reason)
+		for reason := range strings.SplitSeq(bad.reason, " | ") {
+			if r.Outcome != change.Rejected || !r.Running || r.ID != id || !strings.Contains(text, reason) {
+				t.Errorf("%.60q is answered with %s, want %s", bad.body, text, reason)
+			}
 		}
 		if d := p.take("dlx_queue"); string(d.Body) != bad.body || d.MessageId != id {
 			t.Errorf("the dead letter is %.60q, want %.60q", d.Body, bad.body)
