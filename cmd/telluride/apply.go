@@ -99,7 +99,9 @@ that the process may run anywhere: a flow file as it is, params as JSON. There
 a value that is a number, true or false is sent as that, and anything else as
 text; a text that looks like a number is quoted: --set 'line="7"'.
 
-The exit code is 1 when the change was rejected or rolled back, when its
+A change that is pending, since a broker is away, is waited for as well.
+
+The exit code is 1 when the change was rejected or rolled back, when its last
 receipt did not come in time, and when no process runs.`,
 		Example: `  telluride apply flows/sensor_health.yaml
   telluride apply --set lanes=8 --set rate_limit_allowed=200
@@ -144,12 +146,22 @@ func (p *program) apply(c change.Change, a asked, timeout time.Duration) error {
 	// The process says when the time is up; this is for one that says nothing.
 	ctx, stop := context.WithTimeout(ctx, timeout+askTimeout)
 	defer stop()
+	began := time.Now()
 	r, ok, err := process.Apply(ctx, c, timeout)
 	if err != nil {
 		return failed(err)
 	}
 	if !ok {
 		return failed(fmt.Errorf("no receipt after %v: the change goes on, and telluride status will show what became of it (id %s)", timeout, r.ID))
+	}
+	if r.Outcome == change.Pending {
+		p.tellPending(r)
+		if r, err = last(ctx, process, r, timeout-time.Since(began)); err != nil {
+			return failed(err)
+		}
+	}
+	if r.Outcome == change.Pending {
+		return p.stillPending(c, r, a.format)
 	}
 	return p.answered(c, r, a.format)
 }

@@ -93,8 +93,17 @@ func (p *program) applyViaQueue(c change.Change, a asked, v viaQueue, timeout ti
 	defer cancel()
 	ctx, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
+	request.Last = func(receipt []byte) bool {
+		if isLast(receipt) {
+			return true
+		}
+		p.waits(receipt)
+		return false
+	}
 	answer, err := rabbitmq.Ask(ctx, request)
 	switch {
+	case answer != nil && err != nil:
+		return p.unsettled(c, answer, a.format)
 	case errors.Is(err, rabbitmq.ErrNoReceipt) && errors.Is(err, context.DeadlineExceeded):
 		why := "the change goes on, and telluride status where it runs will show what became of it"
 		if errors.Is(err, rabbitmq.ErrUnread) {

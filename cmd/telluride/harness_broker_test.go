@@ -91,7 +91,7 @@ func (h *harness) say(f *flowFile, message string, fine func(change.Receipt) boo
 	defer cancel()
 	shown := message[:min(len(message), 100)]
 	answer, err := rabbitmq.Ask(ctx, rabbitmq.Request{
-		URL: h.node.URL(), Queue: f.config, ID: fmt.Sprintf("change-%d", h.changes), Body: []byte(message),
+		URL: h.node.URL(), Queue: f.config, ID: fmt.Sprintf("change-%d", h.changes), Body: []byte(message), Last: isLast,
 	})
 	if err != nil {
 		h.score.unexpected("the message %q to %s: %v", shown, f.name, err)

@@ -21,6 +21,9 @@ type Request struct {
 	ID          string // becomes message_id and correlation_id
 	ContentType string
 	Body        []byte
+	// Last says whether a receipt is the last one, or another will follow; nil:
+	// the first is the last.
+	Last func(receipt []byte) bool
 }
 
 var (
@@ -31,8 +34,9 @@ var (
 	ErrUnread = fmt.Errorf("%w, since nobody reads the queue", ErrNoReceipt)
 )
 
-// Ask sends a request, and waits until ctx is done for its receipt, which
-// comes to a queue that only this connection can read.
+// Ask sends a request, and waits until ctx is done for its last receipt, which
+// comes to a queue that only this connection can read. With an error, the
+// receipt is the one that came before, or nil.
 func Ask(ctx context.Context, r Request) (receipt []byte, err error) {
 	t := target{urls: []string{r.URL}, heartbeat: 10 * time.Second, timeout: 10 * time.Second, last: new(atomic.Int32)}
 	if message, advice := t.check(); message != "" {
@@ -126,21 +130,24 @@ func (q *question) send(ctx context.Context) error {
 	}
 }
 
-func (q *question) wait(ctx context.Context) ([]byte, error) {
+func (q *question) wait(ctx context.Context) (receipt []byte, err error) {
 	for {
 		select {
 		case d, ok := <-q.replies:
 			if !ok {
 				if ctx.Err() != nil {
-					return nil, q.silence(ctx)
+					return receipt, q.silence(ctx)
 				}
-				return nil, fmt.Errorf("%w: %w", ErrNoReceipt, q.ended())
+				return receipt, fmt.Errorf("%w: %w", ErrNoReceipt, q.ended())
 			}
-			if d.CorrelationId == q.ID {
-				return d.Body, nil
+			if d.CorrelationId != q.ID {
+				continue
+			}
+			if receipt = d.Body; q.Last == nil || q.Last(receipt) {
+				return receipt, nil
 			}
 		case <-ctx.Done():
-			return nil, q.silence(ctx)
+			return receipt, q.silence(ctx)
 		}
 	}
 }

@@ -31,6 +31,35 @@ func TestAskingReturnsTheReceiptOfThisRequest(t *testing.T) {
 	}
 }
 
+func TestAskingWaitsForTheLastReceipt(t *testing.T) {
+	b := realBroker(t)
+	queue := b.queue(nil)
+	requests, err := b.ch.Consume(queue, "", true, false, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for d := range requests {
+			for receipt := range strings.FieldsSeq(string(d.Body)) {
+				_ = b.ch.Publish("", d.ReplyTo, true, false, amqp.Publishing{CorrelationId: d.CorrelationId, Body: []byte(receipt)})
+			}
+		}
+	}()
+	last := func(receipt []byte) bool { return string(receipt) != "pending" }
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	got, err := Ask(ctx, Request{URL: b.url, Queue: queue, ID: "r1", Body: []byte("pending applied other"), Last: last})
+	if err != nil || string(got) != "applied" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	got, err = Ask(ctx, Request{URL: b.url, Queue: queue, ID: "r2", Body: []byte("pending"), Last: last})
+	if !errors.Is(err, ErrNoReceipt) || string(got) != "pending" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestAQueueThatNobodyReadsKeepsTheRequest(t *testing.T) {
 	b := realBroker(t)
 	var queue string
