@@ -20,7 +20,7 @@ func TestTopFitsTheTerminal(t *testing.T) {
 			t.Errorf("%d columns: %s", n, line)
 		}
 	}
-	for _, want := range []string{"a-long-name…", "in flight", "10,000", "short", "blocked", "window a-lon", "100%"} {
+	for _, want := range []string{"a-long-name-a…", "in flight", "10,000", "short", "blocked", "window a-lon", "100%"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("there is no %q in\n%s", want, text)
 		}
