@@ -178,17 +178,45 @@ func masked(doc []byte, mask []record.Path) json.RawMessage {
 	var root map[string]any
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.UseNumber()
-	if !valid || dec.Decode(&root) != nil {
+	if !valid || dec.Decode(&root) != nil || root == nil {
 		return json.RawMessage(`"` + hidden + `"`)
 	}
 	for _, path := range mask {
 		hide(root, path)
 	}
-	text, err := json.Marshal(root)
-	if err != nil {
-		return json.RawMessage(`"` + hidden + `"`)
+	text := []byte{'{'}
+	for i, key := range keysOf(doc) {
+		name, _ := json.Marshal(key) // a string always can be
+		value, err := json.Marshal(root[key])
+		if err != nil {
+			return json.RawMessage(`"` + hidden + `"`)
+		}
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(append(append(text, name...), ':'), value...)
 	}
-	return text
+	return append(text, '}')
+}
+
+// keysOf are the keys of a valid JSON object in its order, each once.
+func keysOf(doc []byte) (keys []string) {
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	_, _ = dec.Token() // {
+	seen := map[string]bool{}
+	var skipped json.RawMessage
+	for dec.More() {
+		key, err := dec.Token()
+		name, ok := key.(string)
+		if err != nil || !ok || dec.Decode(&skipped) != nil {
+			return keys
+		}
+		if !seen[name] {
+			seen[name] = true
+			keys = append(keys, name)
+		}
+	}
+	return keys
 }
 
 // hide replaces the value at a path, if there is one.

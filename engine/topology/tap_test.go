@@ -89,7 +89,12 @@ func TestMaskedFieldsAreHidden(t *testing.T) {
 		{`{"a":1,"b":2}`, nil, `{"a":1,"b":2}`},
 		{`{"a":1,"b":2}`, []string{"b"}, `{"a":1,"b":"***"}`},
 		{`{"a":{"b":{"c":1}},"d":[1,{"e":2}]}`, []string{"a.b", "d[1].e", "gone", "a.gone"}, `{"a":{"b":"***"},"d":[1,{"e":"***"}]}`},
-		{`{"a":1,"a":2}`, []string{"a"}, ""},
+		{`{"sensor":"s","reads":3,"mean":null,"more":{"z":1,"a":1}}`, []string{"reads"}, `{"sensor":"s","reads":"***","mean":null,"more":{"a":1,"z":1}}`},
+		{`{"a":1,"a":2}`, []string{"a"}, `{"a":"***"}`},
+		{`{"b":1,"a":2,"b":3}`, []string{"a"}, `{"b":3,"a":"***"}`},
+		{`{"\u0062":1,"a":12345678901234567890}`, []string{"b"}, `{"b":"***","a":12345678901234567890}`},
+		{`{}`, []string{"a"}, `{}`},
+		{`null`, []string{"a"}, `"***"`},
 		{`no json`, nil, `"no json"`},
 		{`secret, no json`, []string{"a"}, `"***"`},
 		{`["secret"]`, []string{"a"}, `"***"`},
@@ -110,7 +115,7 @@ func TestMaskedFieldsAreHidden(t *testing.T) {
 	tap.Allow(1)
 	taps.spot("w").batch(documents(1))
 	s, err := tap.Next(t.Context())
-	if err != nil || string(s.Record) != `{"card":{"name":"x","number":"***"},"id":1,"mail":"***"}` || s.Key != hidden {
+	if err != nil || string(s.Record) != `{"id":1,"card":{"name":"x","number":"***"},"mail":"***"}` || s.Key != hidden {
 		t.Errorf("sample %+v %s, %v", s, s.Record, err)
 	}
 	w, err := NewWhere(`mail == "a@b"`)
