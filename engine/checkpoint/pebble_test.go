@@ -419,9 +419,7 @@ func contents(t *testing.T, fs vfs.FS) map[string]string {
 	return all
 }
 
-// TestAMissingFileIsReported takes each file away, and gives the folder the
-// list of tables of another store. It must be said, or nothing must be missing
-// but the last commits of a log.
+// TestAMissingMarkerIsReported takes away what says where the database begins.
 // Pebble takes a folder without it for a new one.
 func TestAMissingMarkerIsReported(t *testing.T) {
 	for _, commits := range []int{1, 12} {
@@ -460,6 +458,9 @@ func TestAMissingMarkerIsReported(t *testing.T) {
 	}
 }
 
+// TestAMissingFileIsReported takes each file away, and gives the folder the
+// list of tables of another store. It must be said, or nothing must be missing
+// but the last commits of a log.
 func TestAMissingFileIsReported(t *testing.T) {
 	whole := vfs.NewMem()
 	want := fill(t, whole)
