@@ -97,7 +97,7 @@ func TestACaseThatFailsIsSavedAsAFlowTestThatFails(t *testing.T) {
 	setFlag(t, "rapid.checks", "30")
 	for _, secret := range []string{`filter: "id != 0"`, `assert: {that: "v != 3"}`, `batch: {size: 3, timeout: 1h, by: e}`, `set: {id: "id + 1"}`} {
 		found := 0
-		rapid.Check(t, func(rt *rapid.T) {
+		check := func(rt *rapid.T) {
 			w := drawWorld(rt)
 			w.flow.secret = secret
 			_, p := w.run()
@@ -111,7 +111,11 @@ func TestACaseThatFailsIsSavedAsAFlowTestThatFails(t *testing.T) {
 			case !strings.Contains(p.text, " behind message "): // lanes may have kept that order by chance
 				rt.Fatalf("the model says: %s\n%s", p.text, w.describe(dir))
 			}
-		})
+		}
+		// Of some secrets, one flow in eight shows anything.
+		for round := 0; round < 20 && found == 0 && !t.Failed(); round++ {
+			rapid.Check(t, check)
+		}
 		if found == 0 {
 			t.Errorf("the model does not notice %s", secret)
 		}
