@@ -193,7 +193,11 @@ func (f *Flow) session() (err error) {
 	if err := f.inherit(g); err != nil {
 		return errors.Join(err, g.Discard())
 	}
-	now = f.launch(ctx, f.Plan, g, intakes)
+	launched := f.launch(ctx, f.Plan, g, intakes)
+	if launched == nil {
+		return errors.Join(topology.ErrStopped, g.Discard())
+	}
+	now = launched
 	swap := func(ask replacing) (again error) {
 		var done Replaced
 		now, done, again = f.takeOver(ctx, now, ask.Replacement)

@@ -11,12 +11,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/telluride-stream/telluride/engine"
 	"github.com/telluride-stream/telluride/engine/checkpoint"
+	"github.com/telluride-stream/telluride/engine/clock"
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
@@ -351,6 +353,41 @@ func TestADrainDuringWhichTheSessionIsLostSaysSo(t *testing.T) {
 			t.Errorf("ended with %v, %d unsaved", err, f.Summary().Unsaved)
 		}
 	})
+}
+
+// moment is a clock that has something happen when it is read the n-th time.
+type moment struct {
+	clock.Clock
+	left   *atomic.Int32
+	happen func()
+}
+
+func (m moment) Now() time.Time {
+	if m.left.Add(-1) == 0 {
+		m.happen()
+	}
+	return m.Clock.Now()
+}
+
+// A drain says that all is saved at whichever moment of its start it finds a
+// flow: one that it finds without a graph reads nothing.
+func TestADrainOfAFlowThatStartsLeavesNothingUnsaved(t *testing.T) {
+	for n := range int32(4) {
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{events: records(6), ack: true, idle: true}
+			started, drained := make(chan *engine.Flow, 1), make(chan error, 1)
+			m := moment{clock.System{}, new(atomic.Int32), func() {
+				go func() { drained <- (<-started).Drain(t.Context()) }()
+				synctest.Wait()
+			}}
+			m.left.Store(n + 1)
+			f := engine.New(engine.Config{Clock: m}).Start(newPlan([]*script{s}, []*collector{{}}, 10))
+			started <- f
+			if err := <-drained; err != nil || f.Wait() != nil || f.Summary().Unsaved > 0 {
+				t.Errorf("reading %d: drained with %v, ended with %v, %d not saved", n, err, f.Wait(), f.Summary().Unsaved)
+			}
+		})
+	}
 }
 
 // forgetful has state that it cannot write down.

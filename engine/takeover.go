@@ -74,9 +74,15 @@ type running struct {
 	ended   chan error
 }
 
+// launch starts a graph. It returns nil when the flow was drained before its
+// first graph: that drain has said that nothing was read.
 func (f *Flow) launch(ctx context.Context, p *plan.Plan, g *topology.Graph, intakes []*topology.Intake) *running {
 	r := &running{plan: p, graph: g, intakes: intakes, ended: make(chan error, 1)}
 	f.mu.Lock()
+	if f.graph == nil && f.drained {
+		f.mu.Unlock()
+		return nil
+	}
 	if f.graph != nil {
 		f.lettered += f.graph.Lettered()
 	}
