@@ -51,6 +51,14 @@ const stateDirHere = "state `folder` of the run; default: $" + stateVariable + "
 func (p *program) stateVerb(c *cobra.Command, how use, flow func(args []string) string, do func(ctx context.Context, s states, args []string) error) *cobra.Command {
 	var dir string
 	c.Flags().StringVar(&dir, "state-dir", "", stateDirHere)
+	count := c.Args
+	c.Args = func(c *cobra.Command, args []string) error {
+		if count(c, args) == nil {
+			return nil
+		}
+		example, _, _ := strings.Cut(strings.TrimSpace(c.Example), "\n")
+		return fmt.Errorf("expected %s %s, as in: %s", c.Parent().CommandPath(), c.Use, example)
+	}
 	c.RunE = func(_ *cobra.Command, args []string) (err error) {
 		ctx, stop := p.interruptible()
 		defer stop()

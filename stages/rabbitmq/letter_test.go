@@ -54,9 +54,9 @@ func TestWhatCameWithAMessageReadsAsItWasWritten(t *testing.T) {
 }
 
 // sealed is a dead letter of a message that came from queue q.
-func sealed(headers amqp.Table) record.Record {
+func sealed(contentType string, headers amqp.Table) record.Record {
 	e := &envelopes{seq: 1, consumer: &consumer{queue: "q"}}
-	e.add(&amqp.Delivery{Exchange: "x", RoutingKey: "k", MessageId: "m1", ContentType: "application/json", CorrelationId: "c", Expiration: "1", Headers: headers})
+	e.add(&amqp.Delivery{Exchange: "x", RoutingKey: "k", MessageId: "m1", ContentType: contentType, CorrelationId: "c", Expiration: "1", Headers: headers})
 	r := record.Record{Payload: []byte(`{"n":1}`), Meta: e, Origin: record.Origin{Seq: 1}}
 	l := deadletter.Letter{
 		ID: "0123", Time: time.Unix(1_700_000_000, 5).UTC(), Flow: "f", Version: "v", Stage: "s", Reason: "too hot", Attempts: 2, Source: "rabbitmq",
@@ -72,7 +72,7 @@ func TestADeadLetterInAQueueIsTheMessageItself(t *testing.T) {
 	headers := everyType()
 	headers["x-death"] = []any{}
 	headers["telluride-attempts"] = int64(1)
-	if _, err := s.Write(context.Background(), []record.Record{sealed(headers)}); err != nil {
+	if _, err := s.Write(context.Background(), []record.Record{sealed("application/json", headers)}); err != nil {
 		t.Fatal(err)
 	}
 	s.flush()
@@ -81,11 +81,11 @@ func TestADeadLetterInAQueueIsTheMessageItself(t *testing.T) {
 		t.Fatalf("%d messages", len(all))
 	}
 	d := all[0]
-	if string(d.Body) != `{"n":1}` || d.MessageId != "0123" || d.CorrelationId != "c" || d.Expiration != "" {
+	if string(d.Body) != `{"n":1}` || d.MessageId != "0123" || d.CorrelationId != "c" || d.Expiration != "" || d.ContentType != "application/json" {
 		t.Errorf("message %+v", d)
 	}
 	l := readLetter(q, &d)
-	want := sealed(nil).Meta.(*deadletter.Sealed).Letter
+	want := sealed("application/json", nil).Meta.(*deadletter.Sealed).Letter
 	_, came, err := readMeta(l.Meta)
 	if err != nil || came.exchange != "x" || came.key != "k" || came.id != "m1" || came.headers["int32"] != int32(-70000) {
 		t.Errorf("came with %+v (%v)", came, err)
@@ -99,11 +99,24 @@ func TestADeadLetterInAQueueIsTheMessageItself(t *testing.T) {
 	}
 }
 
+func TestADeadLetterWithoutAContentTypeGetsNone(t *testing.T) {
+	b := realBroker(t)
+	q := b.queue(nil)
+	s := b.sink("queue: " + q).open()
+	if _, err := s.Write(context.Background(), []record.Record{sealed("", nil)}); err != nil {
+		t.Fatal(err)
+	}
+	s.flush()
+	if all := b.drained(q); len(all) != 1 || all[0].ContentType != "" {
+		t.Errorf("%+v", all)
+	}
+}
+
 func TestHeadersThatAreTooLargeAreLeftOutOfADeadLetter(t *testing.T) {
 	b := realBroker(t)
 	q := b.queue(nil)
 	s := b.sink("queue: " + q).open()
-	r := sealed(amqp.Table{"large": strings.Repeat("x", maxHeaders-100)})
+	r := sealed("application/json", amqp.Table{"large": strings.Repeat("x", maxHeaders-100)})
 	r.Meta.(*deadletter.Sealed).Letter.Reason = strings.Repeat("ä", maxReason)
 	if _, err := s.Write(context.Background(), []record.Record{r}); err != nil {
 		t.Fatal(err)

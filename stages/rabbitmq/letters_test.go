@@ -48,7 +48,7 @@ func (b *broker) dead(n int, exchange string) (queue string) {
 	queue = b.queue(nil)
 	s := b.sink("queue: " + queue).open()
 	for i := range n {
-		r := sealed(amqp.Table{"tenant": "acme", "n": int32(i)})
+		r := sealed("application/json", amqp.Table{"tenant": "acme", "n": int32(i)})
 		sealedAs := r.Meta.(*deadletter.Sealed)
 		e := sealedAs.Original.Meta.(*envelopes)
 		e.list[0].exchange, e.list[0].key = exchange, "in"

@@ -72,7 +72,7 @@ func (t *messageTemplate) fill(m *message, r *record.Record, s *expr.Scope) (err
 	text(&p.MessageId, &t.id, (*template).optional)
 	text(&p.CorrelationId, &t.correlation, (*template).optional)
 	text(&p.ReplyTo, &t.replyTo, (*template).optional)
-	if !isLetter || p.ContentType == "" {
+	if !isLetter || forwarded(&sealed.Original) == nil { // else it has what it came with, or none
 		text(&p.ContentType, &t.contentType, (*template).optional)
 	}
 	text(&p.ContentEncoding, &t.encoding, (*template).optional)
