@@ -29,8 +29,7 @@ $(BIN)/golangci-lint: tools/go.mod tools/go.sum
 
 unit: ## the tests, with the race detector and in random order; finds or starts RabbitMQ, and finds or installs Chromium
 	@tools/chromium
-	@url=$$(tools/broker ensure) && export "$$url" && echo '$(GO) test -race -shuffle=on -timeout 30m ./...' && \
-	$(GO) test -race -shuffle=on -timeout 30m ./...
+	@url=$$(tools/broker ensure) && export "$$url" GO="$(GO)" && tools/unit
 
 flowtests: build ## the tests of the shipped flows and of testdata/suite, with 1 and 8 lanes, batches of 1 and 1000
 	$(BIN)/telluride test --matrix flows testdata/suite | grep -v '^ok  '; exit $${PIPESTATUS[0]}
