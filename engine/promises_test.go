@@ -462,6 +462,46 @@ func TestTheFaultsOfASourceEndTheFlowOnce(t *testing.T) {
 	}
 }
 
+// ahead is a source that cannot be stopped before it has handed over all that
+// it was delivered.
+type ahead struct{ *scriptSession }
+
+func (ahead) Stop(context.Context) error { return nil }
+
+// A flow that lets through ten records a second has a thousand before it.
+func TestADrainDoesNotWaitForAllThatWasDeliveredAhead(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s, sink := &script{events: records(1000), idle: true, ack: true}, &collector{}
+			p := newPlan([]*script{s}, []*collector{sink}, 10)
+			p.Sources[0].Rate, p.Sources[0].Per = 10, time.Second
+			open := p.Sources[0].Spec.New
+			p.Sources[0].Spec.New = func(rt stage.Runtime) stage.Source { return ahead{open(rt).(*scriptSession)} }
+			var config engine.Config
+			if durable {
+				config.Store = lasting{checkpoint.NewMemory()}
+			}
+			f := engine.New(config).Start(p)
+			time.Sleep(5 * time.Second)
+			began := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			if err := f.Drain(ctx); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(began); took > 11*time.Second {
+				t.Errorf("the drain took %v", took)
+			}
+			_ = mustEnd(t, f)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if n := len(ids(sink)); n < 100 || n > 200 || s.settled != n {
+				t.Errorf("%d records came through, and %d were acknowledged", n, s.settled)
+			}
+		})
+	}
+}
+
 // TestAnOutageIsToldOfNowAndThenAndItsEndIsSeenSoon: a source is away for an
 // hour.
 func TestAnOutageIsToldOfNowAndThenAndItsEndIsSeenSoon(t *testing.T) {
