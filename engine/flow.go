@@ -310,7 +310,7 @@ func (f *Flow) Drain(ctx context.Context) error {
 	if !f.engine.store(f.Plan).Durable() {
 		finish = g.End
 	}
-	if err := f.quiesce(ctx, g); err != nil {
+	if err := f.quiesce(ctx, g.Quiesce); err != nil {
 		return err
 	}
 	if err := finish(ctx); err != nil {
@@ -323,17 +323,17 @@ func (f *Flow) Drain(ctx context.Context) error {
 	return f.wait(ctx)
 }
 
-// quiesce has the flow read what its sources were delivered ahead, so that a
-// broker need not deliver it again. Behind a rate limit or a slow sink that may
-// take longer than a drain has: after a third of its time what is left over is
-// given back.
-func (f *Flow) quiesce(ctx context.Context, g *topology.Graph) error {
+// quiesce waits for sources that take nothing more, until the flow has read what
+// they were delivered ahead: so a broker need not deliver it again. Behind a
+// rate limit or a slow sink that may take longer than a drain has: after a third
+// of its time, what is left over is given back.
+func (f *Flow) quiesce(ctx context.Context, quiesce func(context.Context) error) error {
 	limit, cancel := ctx, func() {}
 	if end, bounded := ctx.Deadline(); bounded {
 		limit, cancel = context.WithTimeout(ctx, time.Until(end)/3)
 	}
 	defer cancel()
-	err := g.Quiesce(limit)
+	err := quiesce(limit)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		f.log.Info("giving back what was delivered ahead, since it would take too long to drain")
 		return nil

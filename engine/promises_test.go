@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"github.com/telluride-stream/telluride/engine"
+	"github.com/telluride-stream/telluride/engine/change"
 	"github.com/telluride-stream/telluride/engine/checkpoint"
 	"github.com/telluride-stream/telluride/engine/clock"
+	"github.com/telluride-stream/telluride/engine/diag"
 	"github.com/telluride-stream/telluride/engine/plan"
 	"github.com/telluride-stream/telluride/engine/record"
 	"github.com/telluride-stream/telluride/engine/stage"
@@ -500,6 +502,54 @@ func TestADrainDoesNotWaitForAllThatWasDeliveredAhead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A change of a source does not wait for all of it either, and nothing of it is
+// lost or comes twice.
+func TestAChangeDoesNotWaitForAllThatWasDeliveredAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 1000
+		st := &stand{store: lasting{checkpoint.NewMemory()}, script: &script{events: records(n), idle: true, ack: true}, sink: &collector{}}
+		st.Host = engine.NewHost(engine.HostConfig{
+			Engine: engine.Config{Store: st.store}, DrainTimeout: 30 * time.Second,
+			Compile: func(file string, src []byte, set map[string]string) (*plan.Plan, diag.List) {
+				p, list := st.compile(file, src, set)
+				if p != nil {
+					open := p.Sources[0].Spec.New
+					p.Sources[0].Spec.New = func(rt stage.Runtime) stage.Source { return ahead{open(rt).(*scriptSession)} }
+				}
+				return p, list
+			},
+		})
+		f, list := st.Start("flow", variant{Name: "flow", Source: "one", Slow: 10}.text(), nil)
+		if list.HasErrors() {
+			t.Fatal(list)
+		}
+		time.Sleep(5 * time.Second)
+		for _, v := range []variant{{Name: "flow", Source: "two", Slow: 10}, {Name: "flow", Source: "three"}} {
+			began := time.Now()
+			if r := <-st.Submit(change.Change{Flow: "flow", Source: v.text()}); r.Outcome != change.Applied {
+				t.Fatal(r)
+			}
+			if took := time.Since(began); took > 11*time.Second {
+				t.Errorf("the change took %v", took)
+			}
+		}
+		time.Sleep(time.Minute)
+		got := ids(st.sink)
+		for i, id := range got {
+			if id != "s0/"+strconv.Itoa(i) {
+				t.Errorf("record %d is %s", i, id)
+				break
+			}
+		}
+		if len(got) != n {
+			t.Errorf("%d of %d records came through", len(got), n)
+		}
+		st.Close()
+		f.Stop()
+		<-f.Done()
+	})
 }
 
 // TestAnOutageIsToldOfNowAndThenAndItsEndIsSeenSoon: a source is away for an

@@ -201,7 +201,7 @@ func (t *takeover) preflight(ctx context.Context) error {
 }
 
 // park drains the old graph. Sources that do not live on stop first, so that
-// they have nothing to give back.
+// they have as little as possible to give back.
 func (t *takeover) park(ctx context.Context) error {
 	for _, in := range t.old.intakes {
 		if sourceOutcome(t.Diff, in.Name) != plan.Kept {
@@ -212,12 +212,18 @@ func (t *takeover) park(ctx context.Context) error {
 	if len(t.ending) > 0 {
 		t.old.graph.Resume() // a paused graph would not take what they have read
 	}
-	for _, in := range t.ending {
-		if err := in.Quiesce(ctx); err != nil {
-			return err
+	err := t.flow.quiesce(ctx, func(ctx context.Context) error {
+		for _, in := range t.ending {
+			if err := in.Quiesce(ctx); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	err := t.old.graph.Drain(ctx)
+	err = t.old.graph.Drain(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("the old version did not drain within %v; %d records are in flight", t.Timeout, t.old.graph.Unsettled())
 	}
