@@ -44,7 +44,10 @@ func newPipeline(t *testing.T) *pipeline {
 	p := &pipeline{t: t, conn: conn, names: map[string]string{}}
 	prefix := fmt.Sprintf("telluride-test-%x-", rand.Uint64())
 	p.source = string(src)
-	for _, name := range []string{"sensor_events", "sensor_reading_queue", "sensor_health_queue", "broadway_config_queue", "dlx_queue"} {
+	for _, name := range []string{
+		"sensor_events", "broadway_events", "sensor_reading_queue", "sensor_health_queue", "sensor_metric_queue",
+		"broadway_throughput_queue", "broadway_config_queue", "dlx_queue",
+	} {
 		p.names[name] = prefix + name
 		p.source = strings.ReplaceAll(p.source, name, p.names[name])
 	}
@@ -58,6 +61,7 @@ func newPipeline(t *testing.T) *pipeline {
 			_, _ = p.ch.QueueDelete(name, false, false, false)
 		}
 		_ = p.ch.ExchangeDelete(p.names["sensor_events"], false, false)
+		_ = p.ch.ExchangeDelete(p.names["broadway_events"], false, false)
 	})
 	p.Host = engine.NewHost(engine.HostConfig{
 		Compile: func(file string, src []byte, set map[string]string) (*plan.Plan, diag.List) {
